@@ -29,6 +29,8 @@ const (
 	LabelRepo        = Group + "/repo"
 	AnnotationSource = Group + "/source"
 	AnnotationCommit = Group + "/commit"
+	// AnnotationSync on a FleetRepo asks for a read now; its value comes back in status.lastSync.
+	AnnotationSync = Group + "/sync"
 
 	// FinalizerCluster holds a FleetCluster until its removal is carried out in order.
 	FinalizerCluster = Group + "/cluster"

@@ -92,6 +92,9 @@ type FleetRepoStatus struct {
 	// LastFetch is when the remote last answered.
 	// +optional
 	LastFetch *metav1.Time `json:"lastFetch,omitempty"`
+	// LastSync is the value of the sync annotation that was last carried out.
+	// +optional
+	LastSync string `json:"lastSync,omitempty"`
 	// Refused lists what could not be read, at most 50 entries; what each file declared before stays in force.
 	// +optional
 	// +listType=atomic

@@ -1,0 +1,201 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/hub/target"
+)
+
+// planRetry is how soon a plan that failed as a whole (store or API away) is tried again; suspensions and exemptions that
+// end by the clock are noticed as late as planRefresh.
+const (
+	planRetry   = 2 * time.Second
+	planRefresh = 30 * time.Second
+)
+
+// registerClusters replans a namespace when one of its FleetClusters changes.
+func (c *Controller) registerClusters(mgr manager.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("fleetcluster-plan").For(&v1alpha1.FleetCluster{}).
+		Complete(reconcile.Func(func(_ context.Context, request reconcile.Request) (reconcile.Result, error) {
+			c.Replan(request.Namespace)
+			return reconcile.Result{}, nil
+		}))
+}
+
+// planLoop plans dirty namespaces one after the other: one goroutine owns the planners.
+func (c *Controller) planLoop(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.wake:
+		case <-time.After(planRefresh):
+			for _, namespace := range c.namespaces() {
+				c.Replan(namespace)
+			}
+		}
+		for _, namespace := range c.takeDirty() {
+			if err := c.planNamespace(ctx, namespace); err != nil && ctx.Err() == nil {
+				c.cfg.Log.Warn("cannot plan", "namespace", namespace, "error", err)
+				time.AfterFunc(planRetry, func() { c.Replan(namespace) })
+			}
+		}
+	}
+}
+
+// planNamespace brings the namespace's deliveries to what its repos declare. A namespace of which some repo was not read
+// since the start is left as it is: what is unknown must not look removed.
+func (c *Controller) planNamespace(ctx context.Context, namespace string) error {
+	declared, ok := c.declared(namespace)
+	if !ok {
+		return nil
+	}
+	in, err := c.gather(ctx, namespace, declared)
+	if err != nil {
+		return err
+	}
+	p := c.planner[namespace]
+	if p == nil {
+		p = &planner{renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, log: c.cfg.Log, outcomes: map[pair]outcome{}}
+		c.planner[namespace] = p
+	}
+	changes, err := p.plan(ctx, in)
+	if err != nil {
+		return err
+	}
+	if len(changes) > 0 {
+		if err := c.cfg.Store.Apply(ctx, c.Term(), changes); err != nil {
+			return err
+		}
+		c.cfg.Log.Info("planned", "namespace", namespace, "changes", len(changes), "commit", in.Commit)
+	}
+	for key := range in.Gone {
+		if !stillDelivered(in, key) {
+			if err := c.cfg.Store.RemoveBundle(ctx, c.Term(), key); err != nil {
+				return err
+			}
+		}
+	}
+	return c.finishRelearns(ctx, namespace, p)
+}
+
+func stillDelivered(in planInput, key delivery.Key) bool {
+	for k := range in.Deliveries {
+		if k.bundle == key {
+			return true
+		}
+	}
+	return false
+}
+
+// gather reads what a plan depends on besides Git: clusters, deliveries, bundles in force, a person's words.
+func (c *Controller) gather(ctx context.Context, namespace string, declared declaration) (planInput, error) {
+	in := planInput{Namespace: namespace, Bundles: declared.bundles, Groups: declared.groups, Policies: declared.policies,
+		Commit: declared.commit, Gone: map[delivery.Key]delivery.Cause{}, Relearning: map[string]bool{},
+		Deliveries: map[pair]delivery.Delivery{}, Confirmed: map[string]bool{}, Now: time.Now()}
+	if err := c.gatherClusters(ctx, &in); err != nil {
+		return in, err
+	}
+	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
+	if err != nil {
+		return in, err
+	}
+	for _, d := range deliveries {
+		in.Deliveries[pair{d.ClusterUID, d.Bundle}] = d
+	}
+	for repo, commit := range declared.commits {
+		bundles, err := c.cfg.Store.Bundles(ctx, repo)
+		if err != nil {
+			return in, err
+		}
+		for _, bundle := range bundles {
+			if !declared.has(bundle.Key) {
+				in.Gone[bundle.Key] = delivery.Cause{Kind: "commit", Ref: commit,
+					Message: fmt.Sprintf("commit %.12s no longer declares bundle %s (%s)", commit, bundle.Key, bundle.Path)}
+			}
+		}
+	}
+	words, err := c.cfg.Store.Words(ctx, namespace, store.WordConfirm)
+	if err != nil {
+		return in, err
+	}
+	for subject := range words {
+		in.Confirmed[subject] = true
+	}
+	return in, c.cfg.Store.PutBundles(ctx, c.Term(), declared.rows())
+}
+
+func (c *Controller) gatherClusters(ctx context.Context, in *planInput) error {
+	var list v1alpha1.FleetClusterList
+	if err := c.client.List(ctx, &list, client.InNamespace(in.Namespace)); err != nil {
+		return err
+	}
+	var rows []delivery.Cluster
+	for i := range list.Items {
+		cluster := &list.Items[i]
+		if cluster.DeletionTimestamp != nil {
+			continue
+		}
+		rows = append(rows, delivery.Cluster{UID: string(cluster.UID), Namespace: cluster.Namespace, Name: cluster.Name, Labels: cluster.Labels})
+		facts, err := targetCluster(cluster)
+		if err != nil {
+			return err
+		}
+		in.Clusters = append(in.Clusters, facts)
+	}
+	if err := c.cfg.Store.UpsertClusters(ctx, c.Term(), rows); err != nil {
+		return err
+	}
+	known, err := c.cfg.Store.Clusters(ctx, in.Namespace)
+	if err != nil {
+		return err
+	}
+	for _, row := range known {
+		if row.Relearn {
+			in.Relearning[row.UID] = true
+		}
+	}
+	return nil
+}
+
+// targetCluster is what targeting, values and policies see of a cluster. The version is the declared one: a reported one
+// would re-render at each step of an upgrade.
+func targetCluster(cluster *v1alpha1.FleetCluster) (target.Cluster, error) {
+	out := target.Cluster{UID: string(cluster.UID), Namespace: cluster.Namespace, Name: cluster.Name, Labels: cluster.Labels,
+		Variables: map[string]any{}}
+	for name, raw := range cluster.Spec.Variables {
+		var value any
+		if err := json.Unmarshal(raw.Raw, &value); err != nil {
+			return out, fmt.Errorf("cannot read variable %q of cluster %q: %w", name, cluster.Name, err)
+		}
+		out.Variables[name] = value
+	}
+	if cluster.Spec.Provision != nil && cluster.Spec.Provision.Topology != nil {
+		out.Version = cluster.Spec.Provision.Topology.Version
+	}
+	return out, nil
+}
+
+// CurrentCluster is the identity service's view of a FleetCluster: its uid now and since when certificates count.
+func (c *Controller) CurrentCluster(ctx context.Context, namespace, name string) (uid types.UID, notBefore time.Time, err error) {
+	var cluster v1alpha1.FleetCluster
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &cluster); err != nil {
+		return "", time.Time{}, err
+	}
+	if cluster.Spec.Identity.NotBefore != nil {
+		notBefore = cluster.Spec.Identity.NotBefore.Time
+	}
+	return cluster.UID, notBefore, nil
+}

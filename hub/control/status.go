@@ -1,0 +1,175 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/projection"
+	"github.com/periplus-fleet/periplus/hub/store"
+)
+
+// statusOwner is the field manager of what this package writes into a FleetCluster's status.
+const statusOwner = client.FieldOwner("periplus-link")
+
+// statusLoop keeps the projections and the FleetClusters' link status as the store has them. It looks at one number a second
+// and does nothing while that stands still.
+func (c *Controller) statusLoop(ctx context.Context) error {
+	var seen uint64
+	for {
+		if err := wait(ctx, statusEvery); err != nil {
+			return err
+		}
+		meta, err := c.cfg.Store.Meta(ctx)
+		if err == nil && meta.WriteMark != seen {
+			seen = meta.WriteMark
+			err = c.writeStatus(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			seen = 0
+			c.cfg.Log.Warn("cannot write status", "error", err)
+		}
+	}
+}
+
+func (c *Controller) writeStatus(ctx context.Context) error {
+	for _, namespace := range c.namespaces() {
+		if err := c.writeNamespace(ctx, namespace); err != nil {
+			return fmt.Errorf("cannot write status of namespace %q: %w", namespace, err)
+		}
+		// A report of a relearned cluster, a person's word and a reported fact are writes too.
+		c.Replan(namespace)
+	}
+	return nil
+}
+
+func (c *Controller) writeNamespace(ctx context.Context, namespace string) error {
+	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
+	if err != nil {
+		return err
+	}
+	rows, err := c.cfg.Store.Clusters(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	byBundle, byCluster := map[delivery.Key]*projection.Tally{}, map[string]*projection.Tally{}
+	for _, d := range deliveries {
+		tally(byBundle, d.Bundle).Add(d, d.Cluster)
+		tally(byCluster, d.ClusterUID).Add(d, string(d.Bundle))
+	}
+	var clusters v1alpha1.FleetClusterList
+	if err := c.client.List(ctx, &clusters, client.InNamespace(namespace)); err != nil {
+		return err
+	}
+	byUID := map[string]delivery.Cluster{}
+	for _, row := range rows {
+		byUID[row.UID] = row
+	}
+	for i := range clusters.Items {
+		row, known := byUID[string(clusters.Items[i].UID)]
+		if !known {
+			continue
+		}
+		if err := c.writeCluster(ctx, &clusters.Items[i], row, tally(byCluster, row.UID)); err != nil {
+			return err
+		}
+	}
+	view, ok := c.view(namespace, byBundle, clusters.Items)
+	if !ok {
+		return nil
+	}
+	return c.writer.Write(ctx, view)
+}
+
+func tally[K comparable](tallies map[K]*projection.Tally, key K) *projection.Tally {
+	if tallies[key] == nil {
+		tallies[key] = &projection.Tally{}
+		tallies[key].Count.Display = "0/0"
+	}
+	return tallies[key]
+}
+
+// writeCluster applies the link's part of a FleetCluster's status, when it differs from what stands there.
+func (c *Controller) writeCluster(ctx context.Context, cluster *v1alpha1.FleetCluster, row delivery.Cluster, t *projection.Tally) error {
+	c.mu.Lock()
+	unclaimed := c.unclaimed[row.UID]
+	c.mu.Unlock()
+	conditions := linkConditions(row, unclaimed, cluster.Generation)
+	version := row.KubernetesVersion
+	same := cluster.Status.Bundles != nil && *cluster.Status.Bundles == t.Count && cluster.Status.AgentVersion == row.AgentVersion &&
+		sameMinute(cluster.Status.LastSeen, row.LastSeen)
+	for i := range conditions {
+		conditions[i].LastTransitionTime = metav1.Now().Rfc3339Copy()
+		found := false
+		for _, old := range cluster.Status.Conditions {
+			if old.Type == conditions[i].Type {
+				found = true
+				if old.Status == conditions[i].Status {
+					conditions[i].LastTransitionTime = old.LastTransitionTime
+				}
+				same = same && old.Status == conditions[i].Status && old.Message == conditions[i].Message && old.Reason == conditions[i].Reason
+			}
+		}
+		same = same && found
+	}
+	if same {
+		return nil
+	}
+	status := v1alpha1.FleetClusterStatus{AgentVersion: row.AgentVersion, Bundles: &t.Count, Conditions: conditions}
+	if cluster.Spec.Provision == nil {
+		status.Version = version
+	}
+	if !row.LastSeen.IsZero() {
+		seen := metav1.NewTime(row.LastSeen.Truncate(time.Second))
+		status.LastSeen = &seen
+	}
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&status)
+	if err != nil {
+		return err
+	}
+	delete(fields, "observedGeneration")
+	patch := &unstructured.Unstructured{Object: map[string]any{"status": fields}}
+	patch.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FleetCluster"))
+	patch.SetNamespace(cluster.Namespace)
+	patch.SetName(cluster.Name)
+	patch.SetUID(cluster.UID)
+	err = c.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(patch), statusOwner, client.ForceOwnership)
+	return client.IgnoreNotFound(err)
+}
+
+// linkConditions are Connected, and Relearning while it lasts or to say that it is over.
+func linkConditions(row delivery.Cluster, unclaimed string, generation int64) []metav1.Condition {
+	connected := metav1.Condition{Type: v1alpha1.ConditionConnected, Status: metav1.ConditionTrue, Reason: "LinkUp",
+		Message: "the agent is connected", ObservedGeneration: generation}
+	switch {
+	case !row.Connected && row.LastSeen.IsZero():
+		connected.Status, connected.Reason, connected.Message = metav1.ConditionFalse, "NeverSeen", "the agent has not connected yet"
+	case !row.Connected:
+		connected.Status, connected.Reason = metav1.ConditionUnknown, "Silent"
+		connected.Message = "the agent is silent since " + row.LastSeen.UTC().Format(time.RFC3339) + "; its state is the last known one"
+	}
+	relearning := metav1.Condition{Type: v1alpha1.ConditionRelearning, Status: metav1.ConditionFalse, Reason: "Known", ObservedGeneration: generation}
+	if row.Relearn {
+		relearning.Status, relearning.Reason = metav1.ConditionTrue, "Relearning"
+		relearning.Message = "waits for the agent's report of what it runs; nothing is removed meanwhile"
+		if unclaimed != "" {
+			relearning.Reason = "Unclaimed"
+			relearning.Message = "nobody declares " + unclaimed + ": periplus recover plan, then accept or orphan"
+		}
+	}
+	return []metav1.Condition{connected, relearning}
+}
+
+func sameMinute(have *metav1.Time, now time.Time) bool {
+	if have == nil || now.IsZero() {
+		return have == nil && now.IsZero()
+	}
+	return now.Sub(have.Time).Abs() < time.Minute
+}

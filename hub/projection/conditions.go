@@ -1,0 +1,99 @@
+package projection
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/delivery"
+)
+
+// Tally sums up deliveries, and keeps the first thing that is wrong in words.
+type Tally struct {
+	Count v1alpha1.DeliveryCount
+	// Trouble is "<cluster or bundle>: <message>" of the first delivery that is held or failed.
+	Trouble string
+	// Waiting counts those that are neither ready nor in trouble.
+	Waiting int32
+}
+
+// Add counts one delivery. about names the other side of the pair, for Trouble.
+func (t *Tally) Add(d delivery.Delivery, about string) {
+	t.Count.Total++
+	note := func(message string) {
+		if t.Trouble == "" {
+			t.Trouble = about + ": " + message
+		}
+	}
+	switch StateOf(d) {
+	case "Ready":
+		t.Count.Ready++
+	case "Held":
+		t.Count.Held++
+		message := d.Message
+		if message == "" {
+			message = d.Observed.Message
+		}
+		note(message)
+	case "Failed":
+		t.Count.Failed++
+		message := d.Message
+		if d.Reason == "" {
+			message = d.Observed.Message
+		}
+		note(message)
+	default:
+		t.Waiting++
+	}
+	t.Count.Display = fmt.Sprintf("%d/%d", t.Count.Ready, t.Count.Total)
+}
+
+// StateOf is a delivery's state in one word: what holds it first, then what its agent says of the assigned revision.
+func StateOf(d delivery.Delivery) string {
+	switch d.Reason {
+	case "Held", "RemovalHeld", "Suspended":
+		return "Held"
+	case "RenderFailed", "TargetError":
+		return "Failed"
+	}
+	if d.Tombstone != nil {
+		return "Removing"
+	}
+	if d.Observed.State == "Held" {
+		return "Held"
+	}
+	if d.Observed.Revision != d.Assigned.Revision || d.Observed.State == "" {
+		return "Pending"
+	}
+	return d.Observed.State
+}
+
+// Conditions are Ready, Reconciling and Stalled of what the tally sums up. frozen says why Git's newer version is refused.
+func Conditions(t Tally, frozen string, generation int64) []metav1.Condition {
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: "AsDeclared",
+		Message: "as declared on " + clusters(t.Count.Total), ObservedGeneration: generation}
+	reconciling := metav1.Condition{Type: v1alpha1.ConditionReconciling, Status: metav1.ConditionFalse, Reason: "Settled", ObservedGeneration: generation}
+	stalled := metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionFalse, Reason: "NotStalled", ObservedGeneration: generation}
+	switch {
+	case frozen != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Frozen", frozen
+		stalled.Status, stalled.Reason, stalled.Message = metav1.ConditionTrue, "Frozen", frozen
+	case t.Count.Held > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Held", t.Trouble
+		stalled.Status, stalled.Reason, stalled.Message = metav1.ConditionTrue, "Held", t.Trouble
+	case t.Count.Failed > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Failed", t.Trouble
+	case t.Waiting > 0:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, "Progressing", "being brought to "+clusters(t.Waiting)
+		reconciling.Status, reconciling.Reason = metav1.ConditionTrue, "Progressing"
+	}
+	return []metav1.Condition{ready, reconciling, stalled}
+}
+
+func clusters(n int32) string {
+	if n == 1 {
+		return "1 cluster"
+	}
+	return fmt.Sprintf("%d clusters", n)
+}
