@@ -1,0 +1,180 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/owned"
+	"github.com/periplus-fleet/periplus/api/content"
+)
+
+// ErrConflict says that an object is another's: the agent leaves it alone.
+var ErrConflict = errors.New("conflict")
+
+// Request is one object to apply.
+type Request struct {
+	Bundle string
+	ID     content.ObjectID
+	// Object as Prepare made it; it is changed.
+	Object   *unstructured.Unstructured
+	Resource kube.Resource
+	// UID of the object as the inventory has it; "" for one that is to be created.
+	UID     string
+	Ignored []owned.Pointer
+	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
+	From string
+}
+
+// Result of an apply.
+type Result struct {
+	Live    *unstructured.Unstructured
+	Created bool
+	// Taken is true when the object was another bundle's.
+	Taken bool
+}
+
+// Do applies one object. The error says what to do about it; ErrConflict when the object is not the bundle's.
+func Do(ctx context.Context, client *kube.Client, request Request) (Result, error) {
+	if request.UID != "" && len(request.Ignored) == 0 {
+		result, err := update(ctx, client, request, nil)
+		if !isOther(err) {
+			return result, err
+		}
+		// Gone, or another object by now: looked at as if it were new.
+	}
+	live, err := client.Get(ctx, request.Resource, request.ID.Namespace, request.ID.Name)
+	if apierrors.IsNotFound(err) {
+		return create(ctx, client, request)
+	}
+	if err != nil {
+		return Result{}, Explain(err, client.Account, request)
+	}
+	owner := owned.Bundle(live, request.ID)
+	switch {
+	case string(live.GetUID()) == request.UID && (owner == request.Bundle || owner == ""):
+		return update(ctx, client, request, live)
+	case owner == request.Bundle:
+		// The agent made it and did not get to write its UID down.
+		request.UID = string(live.GetUID())
+		return update(ctx, client, request, live)
+	case owner != "" && owner == request.From:
+		request.UID = string(live.GetUID())
+		result, err := update(ctx, client, request, live)
+		result.Taken = err == nil
+		return result, err
+	case owner != "":
+		return Result{Live: live}, fmt.Errorf("%w: it belongs to bundle %s", ErrConflict, owner)
+	case request.UID != "":
+		return Result{Live: live}, fmt.Errorf("%w: it was replaced by another object, which is not managed by us: delete that to have it made anew", ErrConflict)
+	default:
+		return Result{Live: live}, fmt.Errorf("%w: it exists and is not managed by us: delete it, or take it out of the bundle", ErrConflict)
+	}
+}
+
+// create applies without force, and only a creation counts: an object that came between the look and the apply is left.
+func create(ctx context.Context, client *kube.Client, request Request) (Result, error) {
+	live, created, err := client.Apply(ctx, request.Resource, request.Object, false)
+	if apierrors.IsConflict(err) {
+		return Result{}, fmt.Errorf("%w: it exists and is not managed by us: delete it, or take it out of the bundle", ErrConflict)
+	}
+	if err != nil {
+		return Result{}, Explain(err, client.Account, request)
+	}
+	if !created {
+		if err := letGo(ctx, client, request, live); err != nil {
+			return Result{}, err
+		}
+		return Result{}, fmt.Errorf("%w: it was made by another at this moment and is not managed by us", ErrConflict)
+	}
+	return Result{Live: live, Created: true}, nil
+}
+
+// letGo takes back what an apply put into an object that turned out to be another's.
+func letGo(ctx context.Context, client *kube.Client, request Request, live *unstructured.Unstructured) error {
+	empty := &unstructured.Unstructured{}
+	empty.SetGroupVersionKind(request.Object.GroupVersionKind())
+	empty.SetName(request.ID.Name)
+	empty.SetNamespace(request.ID.Namespace)
+	empty.SetUID(live.GetUID())
+	if _, _, err := client.Apply(ctx, request.Resource, empty, false); err != nil {
+		return fmt.Errorf("cannot let go of %s, which another made at this moment: %w", request.ID, err)
+	}
+	return nil
+}
+
+// update applies to the object with the request's UID and to no other.
+func update(ctx context.Context, client *kube.Client, request Request, live *unstructured.Unstructured) (Result, error) {
+	object := request.Object
+	if live != nil {
+		object = object.DeepCopy()
+		leaveToOthers(object, live, request.Ignored)
+	}
+	object.SetUID(types.UID(request.UID))
+	after, _, err := client.Apply(ctx, request.Resource, object, true)
+	unstructured.RemoveNestedField(request.Object.Object, "metadata", "uid")
+	if isOther(err) {
+		return Result{}, err
+	}
+	if err != nil {
+		return Result{}, Explain(err, client.Account, request)
+	}
+	return Result{Live: after}, nil
+}
+
+// isOther says that an apply failed because the object with the named UID is not there: with force there is no other
+// conflict, but for a UID that cannot be changed.
+func isOther(err error) bool {
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return true
+	}
+	for _, cause := range causes(err) {
+		if cause.Field == "metadata.uid" {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	establishTimeout = 30 * time.Second
+	establishPoll    = 100 * time.Millisecond
+)
+
+// Established waits until a CustomResourceDefinition is served, and makes the mapper ask anew for its group.
+func Established(ctx context.Context, client *kube.Client, mapper *kube.Mapper, request Request) error {
+	ctx, cancel := context.WithTimeout(ctx, establishTimeout)
+	defer cancel()
+	defer mapper.Forget(crdGroup(request.ID.Name))
+	for {
+		live, err := client.Get(ctx, request.Resource, "", request.ID.Name)
+		if err == nil && established(live) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if err == nil {
+				err = errors.New("it is not established after 30 s")
+			}
+			return fmt.Errorf("cannot wait for %s: %w", request.ID, err)
+		case <-time.After(establishPoll):
+		}
+	}
+}
+
+func established(live *unstructured.Unstructured) bool {
+	conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+	for _, condition := range conditions {
+		condition, _ := condition.(map[string]any)
+		if condition["type"] == "Established" && condition["status"] == "True" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,234 @@
+package inventory
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"strconv"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/api/content"
+)
+
+const (
+	formatVersion = 1
+	// shardRecords is about half of what a Secret can hold.
+	shardRecords = 2000
+)
+
+// shard is what one Secret holds.
+type shard struct {
+	Version  int            `json:"version"`
+	Bundle   string         `json:"bundle"`
+	Account  string         `json:"account,omitempty"`
+	Revision content.Digest `json:"revision,omitempty"`
+	Records  []Record       `json:"records"`
+}
+
+// Store holds all inventories, in memory and in the cluster.
+type Store struct {
+	secrets *kube.Secrets
+
+	mu      sync.Mutex
+	bundles map[string]Inventory
+	// owners by identity: the first bundle that wrote an object down has it until it lets go.
+	owners map[content.ObjectID]string
+	// shards that each bundle has in the cluster.
+	shards map[string]map[string]bool
+}
+
+// Open reads every inventory. Shards of two sizes, left by a crash, are joined: what was written down is never lost.
+func Open(ctx context.Context, secrets *kube.Secrets) (*Store, error) {
+	s := &Store{secrets: secrets, bundles: map[string]Inventory{}, owners: map[content.ObjectID]string{}, shards: map[string]map[string]bool{}}
+	list, err := secrets.List(ctx, "inventory")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the inventory: %w", err)
+	}
+	for _, secret := range list {
+		raw, err := desired.Decompress(secret.Data["records"])
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the inventory in Secret %q: %w", secret.Name, err)
+		}
+		var part shard
+		if err := json.Unmarshal(raw, &part); err != nil {
+			return nil, fmt.Errorf("cannot read the inventory in Secret %q: %w", secret.Name, err)
+		}
+		if part.Version > formatVersion {
+			return nil, fmt.Errorf("cannot read the inventory in Secret %q: its version is %d, this agent knows %d: install the newer agent again", secret.Name, part.Version, formatVersion)
+		}
+		s.join(secret.Name, part)
+	}
+	for bundle, inventory := range s.bundles {
+		for id := range inventory.Records {
+			if other, taken := s.owners[id]; !taken || !s.bundles[other].Records[id].Settled() {
+				s.owners[id] = bundle
+			}
+		}
+	}
+	return s, nil
+}
+
+func (s *Store) join(name string, part shard) {
+	inventory, ok := s.bundles[part.Bundle]
+	if !ok {
+		inventory = Inventory{Bundle: part.Bundle}.Clone()
+		s.shards[part.Bundle] = map[string]bool{}
+	}
+	s.shards[part.Bundle][name] = true
+	inventory.Account, inventory.Revision = part.Account, part.Revision
+	for _, record := range part.Records {
+		if known, ok := inventory.Records[record.ObjectID]; !ok || !known.Settled() {
+			inventory.Records[record.ObjectID] = record
+		}
+	}
+	s.bundles[part.Bundle] = inventory
+}
+
+// Get is a copy of a bundle's inventory, empty when it has none.
+func (s *Store) Get(bundle string) Inventory {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	inventory := s.bundles[bundle].Clone()
+	inventory.Bundle = bundle
+	return inventory
+}
+
+// Bundles that have an inventory.
+func (s *Store) Bundles() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bundles := make([]string, 0, len(s.bundles))
+	for bundle := range s.bundles {
+		bundles = append(bundles, bundle)
+	}
+	return bundles
+}
+
+// Owner is the bundle that has an object, and its record there.
+func (s *Store) Owner(id content.ObjectID) (string, Record, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	bundle, ok := s.owners[id]
+	return bundle, s.bundles[bundle].Records[id], ok
+}
+
+// Claim gives an object to a bundle unless another has it, and says who has it. It is in memory only: two bundles that
+// are about to create the same object at once must not both do.
+func (s *Store) Claim(id content.ObjectID, bundle string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owner, taken := s.owners[id]; taken {
+		return owner
+	}
+	s.owners[id] = bundle
+	return bundle
+}
+
+// Transfer gives an object that another bundle has to this one: the other's record stays until it lets go by itself.
+func (s *Store) Transfer(id content.ObjectID, bundle string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owners[id] = bundle
+}
+
+// Release takes back a claim that led to no record.
+func (s *Store) Release(id content.ObjectID, bundle string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, recorded := s.bundles[bundle].Records[id]; s.owners[id] == bundle && !recorded {
+		delete(s.owners, id)
+	}
+}
+
+// Save writes an inventory; an unchanged one is not written, an empty one without a revision is removed.
+func (s *Store) Save(ctx context.Context, next Inventory) error {
+	s.mu.Lock()
+	current, exists := s.bundles[next.Bundle]
+	had := maps.Clone(s.shards[next.Bundle])
+	s.mu.Unlock()
+	gone := len(next.Records) == 0 && next.Revision == ""
+	if exists && current.Equal(next) || !exists && gone {
+		return nil
+	}
+	written := map[string]bool{}
+	if !gone {
+		var err error
+		if written, err = s.write(ctx, next); err != nil {
+			return err
+		}
+	}
+	for name := range had {
+		if !written[name] {
+			if err := s.secrets.Delete(ctx, name); err != nil {
+				return fmt.Errorf("cannot remove the inventory in Secret %q: %w", name, err)
+			}
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range current.Records {
+		if _, stays := next.Records[id]; !stays && s.owners[id] == next.Bundle {
+			delete(s.owners, id)
+		}
+	}
+	for id := range next.Records {
+		if _, taken := s.owners[id]; !taken {
+			s.owners[id] = next.Bundle
+		}
+	}
+	if gone {
+		delete(s.bundles, next.Bundle)
+		delete(s.shards, next.Bundle)
+		return nil
+	}
+	s.bundles[next.Bundle], s.shards[next.Bundle] = next.Clone(), written
+	return nil
+}
+
+func (s *Store) write(ctx context.Context, inventory Inventory) (map[string]bool, error) {
+	count := uint32(1)
+	for int(count)*shardRecords < len(inventory.Records) {
+		count *= 2
+	}
+	parts := make([]shard, count)
+	for i := range parts {
+		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Account: inventory.Account, Revision: inventory.Revision}
+	}
+	for _, record := range inventory.Sorted() {
+		hash := fnv.New32a()
+		_, _ = hash.Write([]byte(record.String()))
+		part := &parts[hash.Sum32()%count]
+		part.Records = append(part.Records, record)
+	}
+	written := map[string]bool{}
+	for i, part := range parts {
+		raw, err := json.Marshal(part)
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode the inventory of %q: %w", inventory.Bundle, err)
+		}
+		data, err := desired.Compress(raw)
+		if err != nil {
+			return nil, err
+		}
+		secret := &corev1.Secret{ObjectMeta: s.secrets.Own(shardName(inventory.Bundle, count, i), "inventory"), Data: map[string][]byte{"records": data}}
+		secret.Annotations = map[string]string{"fleet.periplus.dev/bundle": inventory.Bundle}
+		if err := s.secrets.Put(ctx, secret); err != nil {
+			return nil, fmt.Errorf("cannot write the inventory of %q: %w", inventory.Bundle, err)
+		}
+		written[secret.Name] = true
+	}
+	return written, nil
+}
+
+func shardName(bundle string, count uint32, i int) string {
+	sum := sha256.Sum256([]byte(bundle))
+	return "periplus-inventory-" + hex.EncodeToString(sum[:8]) + "-" + strconv.Itoa(int(count)) + "-" + strconv.Itoa(i)
+}
