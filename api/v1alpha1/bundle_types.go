@@ -77,7 +77,7 @@ type BundleSpec struct {
 
 // BundleSource is exactly one of its fields.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.helm), has(self.kustomize), has(self.plugin), has(self.git)].filter(x, x).size() <= 1",message="at most one of helm, kustomize, plugin and git"
+// +kubebuilder:validation:XValidation:rule="(has(self.helm) ? 1 : 0) + (has(self.kustomize) ? 1 : 0) + (has(self.plugin) ? 1 : 0) + (has(self.git) ? 1 : 0) <= 1",message="at most one of helm, kustomize, plugin and git"
 type BundleSource struct {
 	// +optional
 	Helm *HelmSource `json:"helm,omitempty"`

@@ -68,7 +68,7 @@ const (
 
 // GitRef chooses a commit: exactly one field, or none for branch main.
 //
-// +kubebuilder:validation:XValidation:rule="[has(self.branch), has(self.tag), has(self.commit)].filter(x, x).size() <= 1",message="at most one of branch, tag and commit"
+// +kubebuilder:validation:XValidation:rule="(has(self.branch) ? 1 : 0) + (has(self.tag) ? 1 : 0) + (has(self.commit) ? 1 : 0) <= 1",message="at most one of branch, tag and commit"
 type GitRef struct {
 	// +optional
 	Branch string `json:"branch,omitempty"`
