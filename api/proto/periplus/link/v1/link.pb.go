@@ -792,8 +792,10 @@ type Hello struct {
 	ClusterFingerprint string `protobuf:"bytes,5,opt,name=cluster_fingerprint,json=clusterFingerprint,proto3" json:"cluster_fingerprint,omitempty"`
 	FleetId            string `protobuf:"bytes,6,opt,name=fleet_id,json=fleetId,proto3" json:"fleet_id,omitempty"`
 	// What is durable in the cluster; an empty epoch says that the agent has nothing yet.
-	Accepted      *Position `protobuf:"bytes,7,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	Facts         *Facts    `protobuf:"bytes,8,opt,name=facts,proto3" json:"facts,omitempty"`
+	Accepted *Position `protobuf:"bytes,7,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Facts    *Facts    `protobuf:"bytes,8,opt,name=facts,proto3" json:"facts,omitempty"`
+	// Entries that the agent refuses at accepted: they explain a set hash that differs from the hub's.
+	Refused       []*Refused `protobuf:"bytes,9,rep,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -880,6 +882,13 @@ func (x *Hello) GetAccepted() *Position {
 func (x *Hello) GetFacts() *Facts {
 	if x != nil {
 		return x.Facts
+	}
+	return nil
+}
+
+func (x *Hello) GetRefused() []*Refused {
+	if x != nil {
+		return x.Refused
 	}
 	return nil
 }
@@ -1246,6 +1255,7 @@ func (x *IndexItem) GetHash() []byte {
 	return nil
 }
 
+// Want asks for entries of an Index. Without bundles it asks for the Index itself: what the agent has does not add up.
 type Want struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Target        *Position              `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
@@ -3199,7 +3209,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x19\n" +
-	"\bset_hash\x18\x03 \x01(\fR\asetHash\"\xbb\x02\n" +
+	"\bset_hash\x18\x03 \x01(\fR\asetHash\"\xf0\x02\n" +
 	"\x05Hello\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\"\n" +
 	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\x12#\n" +
@@ -3208,7 +3218,8 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x13cluster_fingerprint\x18\x05 \x01(\tR\x12clusterFingerprint\x12\x19\n" +
 	"\bfleet_id\x18\x06 \x01(\tR\afleetId\x126\n" +
 	"\baccepted\x18\a \x01(\v2\x1a.periplus.link.v1.PositionR\baccepted\x12-\n" +
-	"\x05facts\x18\b \x01(\v2\x17.periplus.link.v1.FactsR\x05facts\"o\n" +
+	"\x05facts\x18\b \x01(\v2\x17.periplus.link.v1.FactsR\x05facts\x123\n" +
+	"\arefused\x18\t \x03(\v2\x19.periplus.link.v1.RefusedR\arefused\"o\n" +
 	"\x05Facts\x12-\n" +
 	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12!\n" +
 	"\fapi_versions\x18\x02 \x03(\tR\vapiVersions\x12\x14\n" +
@@ -3482,59 +3493,60 @@ var file_periplus_link_v1_link_proto_depIdxs = []int32{
 	35, // 15: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
 	7,  // 16: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
 	9,  // 17: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
-	43, // 18: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
-	43, // 19: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 20: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
-	7,  // 21: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
-	16, // 22: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
-	19, // 23: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 24: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
-	13, // 25: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
-	19, // 26: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 27: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
-	7,  // 28: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
-	16, // 29: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
-	17, // 30: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
-	18, // 31: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
-	43, // 32: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
-	20, // 33: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
-	7,  // 34: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
-	22, // 35: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
-	25, // 36: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
-	9,  // 37: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
-	0,  // 38: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
-	26, // 39: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
-	28, // 40: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
-	42, // 41: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
-	29, // 42: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
-	30, // 43: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
-	27, // 44: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
-	42, // 45: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	27, // 46: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
-	42, // 47: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
-	27, // 48: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
-	7,  // 49: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
-	7,  // 50: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
-	7,  // 51: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
-	16, // 52: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
-	19, // 53: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
-	42, // 54: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
-	36, // 55: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
-	37, // 56: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
-	41, // 57: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
-	1,  // 58: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
-	3,  // 59: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
-	5,  // 60: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
-	39, // 61: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
-	2,  // 62: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
-	4,  // 63: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
-	6,  // 64: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
-	40, // 65: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
-	62, // [62:66] is the sub-list for method output_type
-	58, // [58:62] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	22, // 18: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
+	43, // 19: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
+	43, // 20: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 21: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
+	7,  // 22: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
+	16, // 23: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
+	19, // 24: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 25: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
+	13, // 26: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
+	19, // 27: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 28: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
+	7,  // 29: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
+	16, // 30: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
+	17, // 31: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
+	18, // 32: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
+	43, // 33: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
+	20, // 34: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
+	7,  // 35: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
+	22, // 36: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
+	25, // 37: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
+	9,  // 38: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
+	0,  // 39: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
+	26, // 40: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
+	28, // 41: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
+	42, // 42: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
+	29, // 43: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
+	30, // 44: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
+	27, // 45: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
+	42, // 46: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	27, // 47: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
+	42, // 48: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
+	27, // 49: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
+	7,  // 50: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
+	7,  // 51: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
+	7,  // 52: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
+	16, // 53: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
+	19, // 54: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
+	42, // 55: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
+	36, // 56: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
+	37, // 57: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
+	41, // 58: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
+	1,  // 59: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
+	3,  // 60: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
+	5,  // 61: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
+	39, // 62: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
+	2,  // 63: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
+	4,  // 64: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
+	6,  // 65: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
+	40, // 66: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
+	63, // [63:67] is the sub-list for method output_type
+	59, // [59:63] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_periplus_link_v1_link_proto_init() }
