@@ -1,0 +1,162 @@
+// Package manifests renders plain YAML and JSON files: every manifest beside bundle.yaml, and in the folders below it.
+package manifests
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+)
+
+// BundleFile declares the bundle and is no manifest.
+const BundleFile = "bundle.yaml"
+
+// Renderer of plain manifests.
+type Renderer struct{}
+
+// Name of the renderer.
+func (Renderer) Name() string { return "manifests" }
+
+// Version changes when the same files give other objects.
+func (Renderer) Version() string { return "1" }
+
+// TakesValues is false: plain files have no inputs.
+func (Renderer) TakesValues() bool { return false }
+
+// Render reads the manifests in the order of their paths.
+func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.Result, error) {
+	root := path.Join(request.Dir, request.Path)
+	patterns, err := readIgnore(request.FS, root)
+	if err != nil {
+		return renderer.Result{}, err
+	}
+	var result renderer.Result
+	err = fs.WalkDir(request.FS, root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if file == root {
+			return nil
+		}
+		relative := strings.TrimPrefix(file, root+"/")
+		ignored, err := patterns.match(relative, entry.IsDir())
+		switch {
+		case err != nil:
+			return renderer.Refuse(path.Join(root, IgnoreFile), 0, "a pattern cannot be read: %v", err)
+		case ignored && entry.IsDir():
+			return fs.SkipDir
+		case ignored || entry.IsDir() && !strings.HasPrefix(entry.Name(), "."):
+			return nil
+		case entry.IsDir():
+			return fs.SkipDir
+		case !isManifest(relative):
+			return refuseFolder(request.FS, file, entry)
+		}
+		objects, err := readFile(request.FS, file)
+		result.Objects = append(result.Objects, objects...)
+		return err
+	})
+	return result, err
+}
+
+func readIgnore(files fs.FS, root string) (ignore, error) {
+	data, err := fs.ReadFile(files, path.Join(root, IgnoreFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return parseIgnore(string(data)), err
+}
+
+func isManifest(relative string) bool {
+	if relative == BundleFile || strings.HasPrefix(path.Base(relative), ".") {
+		return false
+	}
+	switch path.Ext(relative) {
+	case ".yaml", ".yml", ".json":
+		return true
+	default:
+		return false
+	}
+}
+
+// refuseFolder names what looks like a file here and is a folder for its author: a link to one, or a submodule. Everything
+// else that is no manifest is left alone.
+func refuseFolder(files fs.FS, file string, entry fs.DirEntry) error {
+	if entry.Type()&(fs.ModeSymlink|fs.ModeIrregular) == 0 {
+		return nil
+	}
+	info, err := fs.Stat(files, file)
+	if err == nil && info.IsDir() {
+		return renderer.Refuse(file, 0, "a symbolic link to a folder is not followed; put the manifests into the bundle's folder or use kustomize")
+	}
+	return err
+}
+
+func readFile(files fs.FS, file string) ([]renderer.Object, error) {
+	data, err := fs.ReadFile(files, file)
+	if err != nil {
+		return nil, err
+	}
+	return Decode(file, data)
+}
+
+// Decode reads the objects of one file; a List gives its items.
+func Decode(file string, data []byte) ([]renderer.Object, error) {
+	documents, err := yamldoc.Parse(data)
+	if err != nil {
+		var mistake *yamldoc.Error
+		if errors.As(err, &mistake) {
+			return nil, renderer.Refuse(file, mistake.Line, "%s", mistake.Message)
+		}
+		return nil, fmt.Errorf("cannot read %q: %w", file, err)
+	}
+	var objects []renderer.Object
+	for _, document := range documents {
+		found, err := expand(file, document, document.Value, "")
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+func expand(file string, document yamldoc.Document, value any, at string) ([]renderer.Object, error) {
+	line := document.LineOf(at)
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, renderer.Refuse(file, line, "a manifest is a mapping with apiVersion and kind")
+	}
+	kind, _ := object["kind"].(string)
+	items, isList := object["items"].([]any)
+	if !isList || !strings.HasSuffix(kind, "List") || object["metadata"] != nil && hasName(object) {
+		return []renderer.Object{{Value: object, Source: fmt.Sprintf("%s:%d", file, line)}}, nil
+	}
+	var objects []renderer.Object
+	prefix := "items"
+	if at != "" {
+		prefix = at + ".items"
+	}
+	for i, item := range items {
+		found, err := expand(file, document, item, fmt.Sprintf("%s[%d]", prefix, i))
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+func hasName(object map[string]any) bool {
+	metadata, _ := object["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	return name != ""
+}
