@@ -1,0 +1,62 @@
+// Package root puts the verbs together into the periplus command.
+package root
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/periplus-fleet/periplus/cmd/periplus/client"
+	"github.com/periplus-fleet/periplus/cmd/periplus/cluster"
+	"github.com/periplus-fleet/periplus/cmd/periplus/confirm"
+	"github.com/periplus-fleet/periplus/cmd/periplus/describe"
+	"github.com/periplus-fleet/periplus/cmd/periplus/get"
+	"github.com/periplus-fleet/periplus/cmd/periplus/history"
+	"github.com/periplus-fleet/periplus/cmd/periplus/initrepo"
+	"github.com/periplus-fleet/periplus/cmd/periplus/recover"
+	"github.com/periplus-fleet/periplus/cmd/periplus/sync"
+	"github.com/periplus-fleet/periplus/cmd/periplus/version"
+	"github.com/periplus-fleet/periplus/cmd/periplus/wait"
+	"github.com/periplus-fleet/periplus/cmd/periplus/why"
+)
+
+// Command is the whole command tree.
+func Command() *cobra.Command {
+	env := client.Env{Options: &client.Options{}, Format: new(string)}
+	root := &cobra.Command{
+		Use:   "periplus",
+		Short: "See and steer a fleet of Kubernetes clusters that Git declares",
+		Long: `periplus talks to the hub's status API as the user of your kubeconfig for the hub's cluster.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not signed in, 8 still pending.`,
+		Example: `  periplus get clusters
+  periplus why model-x -c prod-eu
+  periplus wait --commit HEAD`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	env.Options.Bind(root.PersistentFlags())
+	root.PersistentFlags().StringVarP(env.Format, "output", "o", "", "json or yaml instead of a table")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return client.Usage("%v\nsee '%s --help'", err, cmd.CommandPath())
+	})
+	root.AddCommand(get.Command(env, time.Now), describe.Command(env, time.Now), history.Command(env, time.Now), why.Command(env, time.Now),
+		sync.Command(env), wait.Command(env), confirm.Command(env), recover.Command(env), cluster.Command(env), initrepo.Command(env),
+		version.Command(env))
+	usageErrors(root)
+	return root
+}
+
+// usageErrors gives mistakes in arguments the usage exit code.
+func usageErrors(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return client.Usage("%v\nsee '%s --help'", err, cmd.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, child := range cmd.Commands() {
+		usageErrors(child)
+	}
+}
