@@ -185,7 +185,7 @@ func TestAgentsOwnRules(t *testing.T) {
 	}
 	role := find[rbacv1.Role](t, objects, "Role", "periplus-agent").Rules
 	wantRole := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"},
-		Verbs: []string{"get", "list", "create", "update", "patch", "delete"}}}
+		Verbs: []string{"get", "list", "create", "update", "delete"}}}
 	if diff := cmp.Diff(wantRole, role); diff != "" {
 		t.Errorf("Role (-want +got):\n%s", diff)
 	}

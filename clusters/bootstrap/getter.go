@@ -47,5 +47,5 @@ func (g *getter) ToRESTConfig() (*rest.Config, error) { return rest.CopyConfig(g
 func (g *getter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) {
 	return g.discovery, nil
 }
-func (g *getter) ToRESTMapper() (meta.RESTMapper, error)            { return g.mapper, nil }
+func (g *getter) ToRESTMapper() (meta.RESTMapper, error)        { return g.mapper, nil }
 func (g *getter) ToRawKubeConfigLoader() clientcmd.ClientConfig { return g.loader }
