@@ -83,6 +83,12 @@ type Resource struct {
 	Namespaced bool
 }
 
+// Served is a resource with what discovery says of it beyond how it is reached.
+type Served struct {
+	Resource
+	Listable bool
+}
+
 // Client acts as one identity.
 type Client struct {
 	rest    rest.Interface

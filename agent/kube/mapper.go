@@ -29,7 +29,7 @@ type Mapper struct {
 
 type listed struct {
 	at    time.Time
-	kinds map[string]Resource
+	kinds map[string]Served
 }
 
 // missAge is how long "not served" is believed.
@@ -48,7 +48,7 @@ func (m *Mapper) Find(ctx context.Context, kind schema.GroupVersionKind) (Resour
 	m.mu.Unlock()
 	resource, found := known.kinds[kind.Kind]
 	if found {
-		return resource, nil
+		return resource.Resource, nil
 	}
 	if !ok || time.Since(known.at) > missAge {
 		kinds, err := m.fetch(ctx, kind.GroupVersion())
@@ -59,7 +59,7 @@ func (m *Mapper) Find(ctx context.Context, kind schema.GroupVersionKind) (Resour
 		m.groups[kind.GroupVersion()] = listed{at: time.Now(), kinds: kinds}
 		m.mu.Unlock()
 		if resource, found = kinds[kind.Kind]; found {
-			return resource, nil
+			return resource.Resource, nil
 		}
 	}
 	return Resource{}, fmt.Errorf("%s %s %w", kind.GroupVersion(), kind.Kind, ErrNotServed)
@@ -76,7 +76,7 @@ func (m *Mapper) Forget(group string) {
 	}
 }
 
-func (m *Mapper) fetch(ctx context.Context, version schema.GroupVersion) (map[string]Resource, error) {
+func (m *Mapper) fetch(ctx context.Context, version schema.GroupVersion) (map[string]Served, error) {
 	var list metav1.APIResourceList
 	root := "/apis/" + version.String()
 	if version.Group == "" {
@@ -84,15 +84,16 @@ func (m *Mapper) fetch(ctx context.Context, version schema.GroupVersion) (map[st
 	}
 	err := m.client.discover(ctx, root, &list)
 	if apierrors.IsNotFound(err) {
-		return map[string]Resource{}, nil
+		return map[string]Served{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	kinds := make(map[string]Resource, len(list.APIResources))
+	kinds := make(map[string]Served, len(list.APIResources))
 	for _, r := range list.APIResources {
 		if !strings.Contains(r.Name, "/") {
-			kinds[r.Kind] = Resource{GroupVersionResource: version.WithResource(r.Name), Kind: r.Kind, Namespaced: r.Namespaced}
+			kinds[r.Kind] = Served{Listable: slices.Contains(r.Verbs, "list"),
+				Resource: Resource{GroupVersionResource: version.WithResource(r.Name), Kind: r.Kind, Namespaced: r.Namespaced}}
 		}
 	}
 	return kinds, nil
@@ -100,7 +101,7 @@ func (m *Mapper) fetch(ctx context.Context, version schema.GroupVersion) (map[st
 
 // Served is everything that the cluster serves, in each group's preferred version first: for facts, and for what must
 // look at everything in a namespace.
-func (m *Mapper) Served(ctx context.Context) ([]Resource, error) {
+func (m *Mapper) Served(ctx context.Context) ([]Served, error) {
 	var core metav1.APIVersions
 	if err := m.client.discover(ctx, "/api", &core); err != nil {
 		return nil, fmt.Errorf("cannot discover what is served: %w", err)
@@ -121,7 +122,7 @@ func (m *Mapper) Served(ctx context.Context) ([]Resource, error) {
 			versions = append(versions, schema.GroupVersion{Group: group.Name, Version: version.Version})
 		}
 	}
-	var all []Resource
+	var all []Served
 	for _, version := range versions {
 		kinds, err := m.fetch(ctx, version)
 		if apierrors.IsServiceUnavailable(err) {

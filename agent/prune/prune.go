@@ -42,7 +42,7 @@ type Live struct {
 	// Owner is the bundle that the object's marks name, "" when none.
 	Owner      string
 	Deleting   bool
-	Finalizers []string
+	Finalizers string
 	// Precious says why only a person may remove it; "" when the agent may.
 	Precious string
 }
@@ -159,14 +159,18 @@ func Decide(in Input) Plan {
 // one decides on one object without regard to the others.
 func one(in Input, record inventory.Record) Decision {
 	decide := func(verdict Verdict, reason string) Decision { return Decision{record, verdict, reason} }
+	if in.Orphan {
+		return decide(Forget, "the bundle leaves its objects behind")
+	}
 	live := in.Live(record)
 	switch {
-	case in.Orphan:
-		return decide(Forget, "the bundle leaves its objects behind")
 	case !live.Known:
 		return decide(Keep, "the cluster could not be asked about it")
 	case !live.Exists:
 		return decide(Forget, "it is gone")
+	case !record.Settled() && live.Owner == in.Bundle:
+		// It was made, and the agent did not get to write its UID down.
+		record.UID = live.UID
 	case !record.Settled():
 		return decide(Forget, "it was never applied")
 	case live.UID != record.UID:
@@ -189,11 +193,11 @@ func one(in Input, record inventory.Record) Decision {
 	}
 }
 
-func waitReason(finalizers []string) string {
-	if len(finalizers) == 0 {
+func waitReason(finalizers string) string {
+	if finalizers == "" {
 		return "is being deleted"
 	}
-	return fmt.Sprintf("is being deleted, waits for finalizers %v", finalizers)
+	return fmt.Sprintf("is being deleted, waits for finalizers %s", finalizers)
 }
 
 // holdID is a hash over the held objects: a confirmation confirms what the person saw and nothing else.

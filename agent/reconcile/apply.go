@@ -1,0 +1,252 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/periplus-fleet/periplus/agent/apply"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/owned"
+	"github.com/periplus-fleet/periplus/api/content"
+)
+
+// task is one object to apply.
+type task struct {
+	item     content.Item
+	id       content.ObjectID
+	record   inventory.Record
+	recorded bool
+	ignored  []owned.Pointer
+	input    string
+	action   Action
+
+	object   *unstructured.Unstructured
+	resource kube.Resource
+	// from is the bundle that hands the object over.
+	from   string
+	ready  bool
+	result apply.Result
+	err    error
+}
+
+func conflictf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", apply.ErrConflict, fmt.Sprintf(format, args...))
+}
+
+// lateKind is how long a kind whose CRD this very revision brings may take to be served.
+const lateKind = 10 * time.Second
+
+// apply carries out tasks, phase after phase, all of a phase at once. What fails is written down and stops no other.
+func (p *pass) apply(ctx context.Context, todo []*task) {
+	p.prepare(ctx, todo, true)
+	if !p.writeAhead(ctx, todo) {
+		return
+	}
+	for _, phase := range phases(todo) {
+		p.prepare(ctx, phase, false)
+		if !p.writeAhead(ctx, phase) {
+			return
+		}
+		var running sync.WaitGroup
+		for _, t := range phase {
+			if !t.ready {
+				continue
+			}
+			p.r.slots <- struct{}{}
+			running.Go(func() {
+				defer func() { <-p.r.slots }()
+				p.one(ctx, t)
+			})
+		}
+		running.Wait()
+		for _, t := range phase {
+			p.settle(t)
+		}
+	}
+}
+
+// prepare makes content into what is applied. A kind that is not served may come with this revision's own CRDs: on the
+// early round it is left for its phase.
+func (p *pass) prepare(ctx context.Context, tasks []*task, early bool) {
+	var digests []content.Digest
+	for _, t := range tasks {
+		if t.object == nil && t.err == nil {
+			digests = append(digests, t.item.Digest)
+		}
+	}
+	if len(digests) == 0 && early {
+		return
+	}
+	blobs, err := p.r.config.Desired.Content(ctx, digests)
+	for _, t := range tasks {
+		switch {
+		case t.ready || t.err != nil:
+			continue
+		case t.object == nil && err != nil:
+			t.err = err
+			continue
+		case t.object == nil:
+			if t.object, t.err = apply.Parse(blobs[t.item.Digest]); t.err != nil {
+				continue
+			}
+		}
+		p.resolve(ctx, t, early)
+	}
+}
+
+// resolve finds the resource of a task's kind, and claims its object.
+func (p *pass) resolve(ctx context.Context, t *task, early bool) {
+	kind := apply.Kind(t.object)
+	resource, err := p.r.config.Mapper.Find(ctx, kind)
+	if errors.Is(err, kube.ErrNotServed) && early {
+		return
+	}
+	for deadline := time.Now().Add(lateKind); errors.Is(err, kube.ErrNotServed) && p.brings(kind.Group) && time.Now().Before(deadline) && ctx.Err() == nil; {
+		select {
+		case <-time.After(time.Second / 5):
+		case <-ctx.Done():
+		}
+		resource, err = p.r.config.Mapper.Find(ctx, kind)
+	}
+	if err != nil {
+		t.err = err
+		return
+	}
+	t.resource = resource
+	t.id = apply.Prepare(t.object, resource, p.name, inventory.DefaultNamespace(p.manifest.DefaultNamespace))
+	t.ignored = ignored(p.entry, t.id)
+	t.input = apply.Input(p.client.Account, t.ignored)
+	if t.err = p.claim(t); t.err == nil {
+		t.ready = true
+	}
+}
+
+// brings says that this revision has a CRD of a group.
+func (p *pass) brings(group string) bool {
+	for _, item := range p.manifest.Items {
+		if item.Phase == content.PhaseCRDs && len(item.Name) > len(group) && item.Name[len(item.Name)-len(group):] == group {
+			return true
+		}
+	}
+	return false
+}
+
+// claim makes sure that no two bundles have an object: the older keeps it, unless it is about to let go.
+func (p *pass) claim(t *task) error {
+	owner := p.r.config.Inventory.Claim(t.id, p.name)
+	if owner == p.name {
+		return nil
+	}
+	p.r.mu.Lock()
+	wanted := p.r.index.wants(owner, t.id)
+	p.r.mu.Unlock()
+	if wanted {
+		return conflictf("it belongs to bundle %s", owner)
+	}
+	t.from = owner
+	return nil
+}
+
+// writeAhead writes down what is about to be made, so that a crash cannot make the agent forget it.
+func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
+	added := false
+	for _, t := range tasks {
+		if _, there := p.inv.Records[t.id]; !t.ready || there {
+			continue
+		}
+		p.inv.Records[t.id] = inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource,
+			Namespaced: t.resource.Namespaced, Phase: t.item.Phase}
+		added = true
+	}
+	if !added {
+		return true
+	}
+	if err := p.r.config.Inventory.Save(ctx, p.inv); err != nil {
+		p.problem = err.Error()
+		p.soon(retryAfter(1))
+		return false
+	}
+	p.r.watch(p.inv, p.entry)
+	return true
+}
+
+func (p *pass) one(ctx context.Context, t *task) {
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from}
+	if t.action == Recreate {
+		// What somebody deleted has another UID once it is made again.
+		request.UID = ""
+	}
+	t.result, t.err = apply.Do(ctx, p.client, request)
+	if t.err == nil && t.item.Phase == content.PhaseCRDs {
+		t.err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
+	}
+}
+
+// settle writes down what an apply led to.
+func (p *pass) settle(t *task) {
+	if t.err != nil {
+		p.fail(t, t.err, true)
+		if record := p.inv.Records[t.id]; errors.Is(t.err, apply.ErrConflict) && !record.Settled() {
+			delete(p.inv.Records, t.id)
+			p.r.config.Inventory.Release(t.id, p.name)
+		}
+		return
+	}
+	if !t.ready {
+		return
+	}
+	live := t.result.Live
+	record := inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource, Namespaced: t.resource.Namespaced,
+		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored)}
+	moved := t.recorded && t.record.Reach() != record.Reach()
+	p.inv.Records[t.id] = record
+	if t.from != "" {
+		p.r.config.Inventory.Transfer(t.id, p.name)
+	}
+	if moved {
+		p.r.watch(p.inv, p.entry)
+	}
+	p.r.tracker.Saw(p.name, t.id, live)
+	delete(p.b.failures, t.item.ObjectID)
+	p.served = p.served || t.item.Phase == content.PhaseCRDs || t.item.Phase == content.PhaseWebhooks
+	before := p.found[t.item.ObjectID]
+	p.found[t.item.ObjectID] = finding{id: t.id, action: Nothing}
+	switch {
+	case t.result.Taken:
+		p.event(t.id, "handed-over", "taken over from bundle "+t.from)
+		p.r.queue.Add(t.from)
+	case t.action == Recreate:
+		p.event(t.id, "recreated", before.reason)
+	case t.result.Created:
+		p.event(t.id, "created", "")
+	case t.action == Repair:
+		last := p.b.repairs[t.id]
+		streak := 1
+		if p.now.Sub(last.last) < fightWindow+repairAt(last.last, last.streak).Sub(last.last) {
+			streak = last.streak + 1
+		}
+		p.b.repairs[t.id] = repair{last: p.now, streak: streak}
+		p.event(t.id, "drift-repaired", before.reason)
+	}
+}
+
+// fail writes down why an object is not applied, and when it is tried again, unless only an event can change it.
+func (p *pass) fail(t *task, err error, retry bool) {
+	attempts := 0
+	if last, ok := p.b.failures[t.item.ObjectID]; ok && last.digest == t.item.Digest {
+		attempts = last.attempts + 1
+	}
+	after := retryAfter(attempts)
+	p.b.failures[t.item.ObjectID] = failure{digest: t.item.Digest, message: err.Error(), conflict: errors.Is(err, apply.ErrConflict),
+		attempts: attempts, next: p.now.Add(after)}
+	p.found[t.item.ObjectID] = finding{id: t.id, action: t.action, reason: err.Error()}
+	if retry {
+		p.soon(after)
+	}
+}

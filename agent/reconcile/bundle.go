@@ -1,0 +1,110 @@
+package reconcile
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/periplus-fleet/periplus/agent/apply"
+	"github.com/periplus-fleet/periplus/agent/owned"
+	"github.com/periplus-fleet/periplus/api/content"
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+)
+
+// bundle is what the reconciler remembers of a bundle between passes; all of it can be rebuilt. Only the pass of the
+// bundle (one at a time) writes it, but for what mu guards.
+type bundle struct {
+	name     string
+	failures map[content.ObjectID]failure
+	repairs  map[content.ObjectID]repair
+	told     map[content.ObjectID]string
+	since    map[content.ObjectID]exceptionSince
+	// progressing is since when the bundle is applied and not ready.
+	progressing time.Time
+
+	mu     sync.Mutex
+	status *linkv1.BundleStatus
+	// fresh lets everything that failed be tried again now.
+	fresh bool
+	// tangled is true while the bundle waits for another's object or keeps one for another.
+	tangled bool
+	confirm *confirmation
+}
+
+// failure is an apply of a manifest's item that did not work, with what was applied: other content is tried at once, and
+// other options too, as a changed entry makes the bundle fresh.
+type failure struct {
+	digest   content.Digest
+	message  string
+	conflict bool
+	attempts int
+	next     time.Time
+}
+
+type repair struct {
+	last   time.Time
+	streak int
+}
+
+type exceptionSince struct {
+	state string
+	since *timestamppb.Timestamp
+}
+
+// confirmation of a held prune by a person; done gets its outcome.
+type confirmation struct {
+	id   string
+	done chan error
+}
+
+func newBundle(name string) *bundle {
+	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{},
+		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}}
+}
+
+func (b *bundle) entangled() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tangled
+}
+
+func (b *bundle) retry() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fresh = true
+}
+
+// takeFresh says whether failures are to be forgotten, once.
+func (b *bundle) takeFresh() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	fresh := b.fresh
+	b.fresh = false
+	return fresh
+}
+
+func (b *bundle) takeConfirmation() *confirmation {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.confirm
+	b.confirm = nil
+	return taken
+}
+
+func (b *bundle) last() *linkv1.BundleStatus {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status
+}
+
+// tenant of a bundle: its namespace.
+func tenant(bundle string) string {
+	namespace, _, _ := strings.Cut(bundle, "/")
+	return namespace
+}
+
+func ignored(entry *linkv1.Entry, id content.ObjectID) []owned.Pointer {
+	return apply.Ignored(entry.GetOptions().GetDriftIgnore(), id)
+}

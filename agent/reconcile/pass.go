@@ -1,0 +1,242 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/periplus-fleet/periplus/agent/apply"
+	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/prune"
+	"github.com/periplus-fleet/periplus/api/content"
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+)
+
+// pass is one go over one bundle.
+type pass struct {
+	r         *Reconciler
+	b         *bundle
+	set       desired.Set
+	name      string
+	entry     *linkv1.Entry
+	tombstone *linkv1.Tombstone
+	inv       inventory.Inventory
+	now       time.Time
+
+	client   *kube.Client
+	revision content.Digest
+	manifest content.Manifest
+	// waiting names what the entry's revision waits for; the pass then goes over the revision applied before.
+	waiting string
+	found   map[content.ObjectID]finding
+	events  []*linkv1.ObjectEvent
+	plan    prune.Plan
+	served  bool
+	// problem that concerns the bundle as a whole.
+	problem string
+	again   time.Duration
+}
+
+// finding is what a pass found of a manifest's item.
+type finding struct {
+	id     content.ObjectID
+	action Action
+	reason string
+}
+
+// deliver brings a bundle to its entry.
+func (p *pass) deliver(ctx context.Context) {
+	defer p.report(ctx)
+	if err := p.load(ctx); err != nil {
+		p.problem = err.Error()
+		p.soon(retryAfter(3))
+		return
+	}
+	if p.b.takeFresh() {
+		clear(p.b.failures)
+	}
+	if p.inv.Account != p.client.Account {
+		p.inv.Account = p.client.Account
+		p.r.watch(p.inv, p.entry)
+	}
+	todo := p.assess(ctx)
+	if len(todo) > 0 {
+		if p.revision != p.inv.Revision {
+			p.announce()
+		}
+		p.apply(ctx, todo)
+	}
+	p.r.watch(p.inv, p.entry)
+	whole := p.whole()
+	if whole && p.waiting == "" {
+		p.inv.Revision = p.revision
+	}
+	p.save(ctx)
+	if whole && p.waiting == "" && !p.set.Relearning {
+		p.prune(ctx)
+	}
+	if p.served {
+		p.r.config.Served()
+		p.r.wakeFailed(p.name)
+	}
+}
+
+// load finds the revision to work on and its manifest.
+func (p *pass) load(ctx context.Context) error {
+	client, err := p.r.config.Cluster.As(account(p.name, p.entry))
+	if err != nil {
+		return err
+	}
+	p.client = client
+	p.revision = content.Digest(p.entry.GetRevision())
+	if p.inv.Revision != p.revision {
+		p.waiting = p.r.waitsFor(p.set, p.entry)
+	}
+	if p.waiting != "" {
+		// Meanwhile what was applied before is kept as it was.
+		p.revision = p.inv.Revision
+		if p.revision == "" {
+			return nil
+		}
+	}
+	p.manifest, err = p.r.config.Desired.Manifest(ctx, p.revision)
+	if err != nil && p.waiting != "" {
+		p.manifest, err = content.Manifest{}, nil
+	}
+	return err
+}
+
+// waitsFor says which dependency is not ready on this cluster, "" when all are.
+func (r *Reconciler) waitsFor(set desired.Set, entry *linkv1.Entry) string {
+	for _, name := range entry.GetOptions().GetDependsOn() {
+		needed, ok := set.Entries[name]
+		if !ok {
+			return fmt.Sprintf("waits for bundle %s, which is not on this cluster", name)
+		}
+		r.mu.Lock()
+		status := r.bundle(name).last()
+		r.mu.Unlock()
+		if status.GetState() != linkv1.State_STATE_READY || status.GetAppliedRevision() != needed.GetRevision() {
+			return fmt.Sprintf("waits for bundle %s to be ready", name)
+		}
+	}
+	return ""
+}
+
+// assess decides on every item, and returns those that need an apply.
+func (p *pass) assess(ctx context.Context) []*task {
+	p.found = make(map[content.ObjectID]finding, len(p.manifest.Items))
+	var todo []*task
+	for _, item := range p.manifest.Items {
+		t := &task{item: item, id: item.ObjectID}
+		t.record, t.recorded = p.inv.Find(item.ObjectID, p.manifest.DefaultNamespace)
+		if t.recorded {
+			t.id = t.record.ObjectID
+		}
+		t.ignored = ignored(p.entry, t.id)
+		t.input = apply.Input(p.client.Account, t.ignored)
+		action, reason, err := p.decide(ctx, t)
+		t.action = action
+		p.found[item.ObjectID] = finding{id: t.id, action: action, reason: reason}
+		p.tell(t, action, reason)
+		failed, isFailed := p.b.failures[item.ObjectID]
+		repairable := repairAt(p.b.repairs[t.id].last, p.b.repairs[t.id].streak)
+		switch {
+		case err != nil:
+			p.fail(t, err, true)
+		case action == Refuse:
+			p.fail(t, conflictf("%s", reason), false)
+		case action == Nothing || action == TellMissing || action == TellDrift:
+			delete(p.b.failures, item.ObjectID)
+		case isFailed && failed.digest == item.Digest && p.now.Before(failed.next):
+			p.soon(failed.next.Sub(p.now))
+		case action == Repair && p.now.Before(repairable):
+			p.soon(repairable.Sub(p.now))
+		default:
+			todo = append(todo, t)
+		}
+	}
+	maps.DeleteFunc(p.b.failures, func(id content.ObjectID, _ failure) bool { _, wanted := p.found[id]; return !wanted })
+	return todo
+}
+
+func (p *pass) decide(ctx context.Context, t *task) (action Action, reason string, err error) {
+	q := question{Bundle: p.name, Item: t.item, Input: t.input, Mode: p.entry.GetOptions().GetDriftMode(), Record: t.record, Recorded: t.recorded}
+	q.Live, q.Known = p.r.tracker.State(p.name, t.id)
+	if action, reason = decide(q); action != Look {
+		return action, reason, nil
+	}
+	if q.Live, err = p.r.tracker.Look(ctx, p.name, t.id); err != nil {
+		request := apply.Request{Bundle: p.name, ID: t.id}
+		return Look, reason, fmt.Errorf("cannot look at it: %w", apply.Explain(err, p.client.Account, request))
+	}
+	q.Known = true
+	action, reason = decide(q)
+	return action, reason, nil
+}
+
+// tell makes drift that is only reported an event, once for each change.
+func (p *pass) tell(t *task, action Action, reason string) {
+	if action != TellDrift && action != TellMissing {
+		delete(p.b.told, t.id)
+		return
+	}
+	live, _ := p.r.tracker.State(p.name, t.id)
+	if mark := string(action) + live.Fields; p.b.told[t.id] != mark {
+		p.b.told[t.id] = mark
+		p.event(t.id, "drift-reported", reason)
+	}
+}
+
+// whole says that every item of the revision is applied.
+func (p *pass) whole() bool {
+	for _, f := range p.found {
+		if f.action != Nothing && f.action != TellDrift && f.action != TellMissing {
+			return false
+		}
+	}
+	return len(p.b.failures) == 0 && p.found != nil
+}
+
+func (p *pass) save(ctx context.Context) {
+	if err := p.r.config.Inventory.Save(ctx, p.inv); err != nil {
+		p.problem = err.Error()
+		p.soon(retryAfter(1))
+	}
+}
+
+// soon asks for another pass, at the earliest time that anyone asked for.
+func (p *pass) soon(after time.Duration) {
+	after = max(after, 10*time.Millisecond)
+	if p.again == 0 || after < p.again {
+		p.again = after
+	}
+}
+
+func (p *pass) event(id content.ObjectID, kind, message string) {
+	p.events = append(p.events, &linkv1.ObjectEvent{Id: objectID(id), Type: kind, Message: message, Time: timestamppb.New(p.r.config.Now())})
+}
+
+func objectID(id content.ObjectID) *linkv1.ObjectId {
+	return &linkv1.ObjectId{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}
+}
+
+// phases groups tasks by phase, in order.
+func phases(tasks []*task) [][]*task {
+	slices.SortStableFunc(tasks, func(a, b *task) int { return cmp.Compare(a.item.Phase, b.item.Phase) })
+	var grouped [][]*task
+	for i, t := range tasks {
+		if i == 0 || tasks[i-1].item.Phase != t.item.Phase {
+			grouped = append(grouped, nil)
+		}
+		grouped[len(grouped)-1] = append(grouped[len(grouped)-1], t)
+	}
+	return grouped
+}

@@ -1,0 +1,222 @@
+// Package reconcile brings the cluster to the accepted set, bundle by bundle: it decides what each object needs, has it
+// applied, removes what no revision holds any more, and reports. It is driven by events alone (a set was accepted, an
+// object changed, a command came) and by retries of what failed; at rest it does nothing. It needs no hub: the accepted
+// set and its content lie in the cluster.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/observe"
+	"github.com/periplus-fleet/periplus/api/content"
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+)
+
+const (
+	// workers are the bundles that are worked on at once, and parallel the calls to the API server over all.
+	workers  = 8
+	parallel = 16
+	// syncTimeout bounds the wait for the first look at what is managed; what is not known then is asked for by name.
+	syncTimeout = 30 * time.Second
+)
+
+// Desired is the accepted set with its content.
+type Desired interface {
+	Accepted() desired.Set
+	Manifest(ctx context.Context, revision content.Digest) (content.Manifest, error)
+	Content(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error)
+}
+
+// Hub is told what became of bundles. It keeps the last word on each, also while there is no connection.
+type Hub interface {
+	Report(status *linkv1.BundleStatus)
+	Removed(bundle string)
+}
+
+// Config of a Reconciler.
+type Config struct {
+	Cluster   *kube.Cluster
+	Mapper    *kube.Mapper
+	Desired   Desired
+	Inventory *inventory.Store
+	Hub       Hub
+	Log       *slog.Logger
+	// Served is called when what the cluster serves may have changed.
+	Served func()
+	Now    func() time.Time
+}
+
+// Reconciler works on all bundles of a cluster.
+type Reconciler struct {
+	config  Config
+	tracker *observe.Tracker
+	queue   workqueue.TypedDelayingInterface[string]
+	slots   chan struct{}
+
+	mu      sync.Mutex
+	set     desired.Set
+	index   *index
+	bundles map[string]*bundle
+}
+
+// New makes a reconciler; Run starts it.
+func New(config Config) *Reconciler {
+	return &Reconciler{
+		config: config, slots: make(chan struct{}, parallel), index: newIndex(), bundles: map[string]*bundle{},
+		queue: workqueue.NewTypedDelayingQueue[string](),
+	}
+}
+
+// Run works until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	tracker := observe.New(ctx, r.config.Cluster, r.config.Log, r.queue.Add)
+	r.mu.Lock()
+	r.tracker = tracker
+	r.mu.Unlock()
+	for _, name := range r.config.Inventory.Bundles() {
+		inv := r.config.Inventory.Get(name)
+		r.watch(inv, r.config.Desired.Accepted().Entries[name])
+		r.queue.Add(name)
+	}
+	tracker.Start()
+	r.Changed(ctx)
+	var tasks sync.WaitGroup
+	for range workers {
+		tasks.Go(func() { r.work(ctx) })
+	}
+	<-ctx.Done()
+	r.queue.ShutDown()
+	tasks.Wait()
+	tracker.Wait()
+	return nil
+}
+
+func (r *Reconciler) work(ctx context.Context) {
+	for {
+		name, closed := r.queue.Get()
+		if closed {
+			return
+		}
+		if again := r.reconcile(ctx, name); again > 0 && ctx.Err() == nil {
+			r.queue.AddAfter(name, again)
+		}
+		r.queue.Done(name)
+	}
+}
+
+// Changed follows the accepted set: bundles whose entry or tombstone changed are worked on, and those that wait for
+// another to let go of an object.
+func (r *Reconciler) Changed(ctx context.Context) {
+	next := r.config.Desired.Accepted()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.set
+	r.set = next
+	r.index.update(ctx, next, r.config.Desired.Manifest)
+	names := map[string]bool{}
+	for name, entry := range next.Entries {
+		if before.Relearning != next.Relearning || !proto.Equal(before.Entries[name], entry) {
+			names[name] = true
+		}
+	}
+	for name, tombstone := range next.Tombstones {
+		if before.Relearning != next.Relearning || !proto.Equal(before.Tombstones[name], tombstone) {
+			names[name] = true
+		}
+	}
+	for name, b := range r.bundles {
+		if b.entangled() {
+			names[name] = true
+		}
+	}
+	for name := range names {
+		r.bundle(name).retry()
+		r.queue.Add(name)
+	}
+}
+
+// snapshot is what a pass works from.
+func (r *Reconciler) snapshot(name string) (set desired.Set, b *bundle) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.set, r.bundle(name)
+}
+
+// bundle is the state in memory of a bundle; the caller holds the lock.
+func (r *Reconciler) bundle(name string) *bundle {
+	b, ok := r.bundles[name]
+	if !ok {
+		b = newBundle(name)
+		r.bundles[name] = b
+	}
+	return b
+}
+
+// wake has those worked on again that may wait for what a bundle just did.
+func (r *Reconciler) wake(name string, released bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for other, entry := range r.set.Entries {
+		for _, dependency := range entry.GetOptions().GetDependsOn() {
+			if dependency == name {
+				r.queue.Add(other)
+			}
+		}
+	}
+	if !released {
+		return
+	}
+	for other, b := range r.bundles {
+		if other != name && b.entangled() {
+			b.retry()
+			r.queue.Add(other)
+		}
+	}
+}
+
+// account is the ServiceAccount that a bundle is applied as.
+func account(name string, entry *linkv1.Entry) string {
+	if account := entry.GetOptions().GetServiceAccountName(); account != "" {
+		return account
+	}
+	return "periplus-tenant-" + tenant(name)
+}
+
+// watch has the objects of an inventory watched.
+func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
+	interests := make([]observe.Interest, 0, len(inv.Records))
+	for id, record := range inv.Records {
+		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: ignored(entry, id)})
+	}
+	r.tracker.Watch(inv.Bundle, inv.Account, interests)
+}
+
+// reconcile is one pass over one bundle; it returns when to come again, 0 for when something happens.
+func (r *Reconciler) reconcile(ctx context.Context, name string) time.Duration {
+	set, b := r.snapshot(name)
+	p := &pass{r: r, b: b, set: set, name: name, inv: r.config.Inventory.Get(name), now: r.config.Now()}
+	p.entry, p.tombstone = set.Entries[name], set.Tombstones[name]
+	synced, cancel := context.WithTimeout(ctx, syncTimeout)
+	r.tracker.Synced(synced, name)
+	cancel()
+	switch {
+	case ctx.Err() != nil:
+		return 0
+	case p.entry != nil:
+		p.deliver(ctx)
+	case p.tombstone != nil && !set.Relearning:
+		p.remove(ctx)
+	}
+	return p.again
+}
