@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,9 +99,11 @@ type Manifest struct {
 
 // Sort puts the items into their one order: phase, then identity.
 func (m *Manifest) Sort() {
-	slices.SortFunc(m.Items, func(a, b Item) int {
-		return cmp.Or(cmp.Compare(a.Phase, b.Phase), a.ObjectID.Compare(b.ObjectID))
-	})
+	slices.SortFunc(m.Items, compareItems)
+}
+
+func compareItems(a, b Item) int {
+	return cmp.Or(cmp.Compare(a.Phase, b.Phase), a.ObjectID.Compare(b.ObjectID))
 }
 
 // Encode is the manifest's canonical form, whose Sum names the revision. Items must be sorted.
@@ -134,6 +137,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 	if err := decoder.Decode(&m); err != nil {
 		return Manifest{}, fmt.Errorf("cannot decode manifest: %w", err)
 	}
+	if decoder.More() {
+		return Manifest{}, errors.New("cannot decode manifest: something follows after its end")
+	}
 	seen := make(map[ObjectID]bool, len(m.Items))
 	for i, item := range m.Items {
 		if err := item.Digest.Validate(); err != nil {
@@ -146,6 +152,9 @@ func DecodeManifest(data []byte) (Manifest, error) {
 			return Manifest{}, fmt.Errorf("cannot decode manifest: %s stands twice", item.ObjectID)
 		}
 		seen[item.ObjectID] = true
+		if i > 0 && compareItems(m.Items[i-1], item) > 0 {
+			return Manifest{}, fmt.Errorf("cannot decode manifest: %s is out of order", item.ObjectID)
+		}
 	}
 	return m, nil
 }

@@ -1,0 +1,83 @@
+# Periplus. `make help` lists what there is.
+#
+# Everything runs with the shell, coreutils, git and go alone. Binaries are static: CGO is off unless the race detector
+# needs it. Main-module builds use the same flags as tests, so that both share one build cache.
+export CGO_ENABLED ?= 0
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS = -s -w -X main.version=$(VERSION)
+COMMANDS = periplus-hub periplus-agent periplus periplus-sandbox
+SANDBOX = bin/periplus-sandbox
+# What `make check` tests: packages that need no API server and no database.
+FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agent/... ./hub/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build tools test test-race test-fresh check verify generate fmt lint bench sandbox sandbox-check sandbox-reset clean
+
+help: ## list the targets
+	@printf '%s\n' \
+		'make build          bin/: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl' \
+		'make sandbox        a whole fleet on this machine; Ctrl-C stops it and keeps its state (FLEET=<git url or folder>)' \
+		'make sandbox-check  the same without a person, in a folder of its own, and proves that it works (SANDBOX_CLUSTERS=2..8, FLEET=)' \
+		'make sandbox-reset  forget the state of make sandbox' \
+		'make check          what to run before a commit, in two minutes: vet, format, import rules, fast tests' \
+		'make test           all tests (REQUIRE_ALL=1: none may be skipped)' \
+		'make test-race      all tests under the race detector; needs a C compiler' \
+		'make test-fresh     a clone, an unprivileged user, an empty environment: the commands of README.md' \
+		'make verify         generated code is fresh, format, linters, import rules, go.mod, commands in docs' \
+		'make generate       generate code from protos and API types' \
+		'make fmt            format the code' \
+		'make bench          measure the budgets, one JSON line each (RUN=<name prefix>)' \
+		'make clean          remove bin/'
+
+build: tools $(addprefix bin/,$(COMMANDS)) ## all binaries
+
+# Go knows best what is up to date.
+.PHONY: $(addprefix bin/,$(COMMANDS))
+$(addprefix bin/,$(COMMANDS)): bin/%:
+	@mkdir -p bin
+	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/$*
+
+tools: ## bin/kube and bin/kubectl, from the tools cache
+	@mkdir -p bin && folder=$$(sh e2e/tools/build.sh kube) && ln -sf "$$folder/kube" bin/kube && ln -sf "$$folder/kube" bin/kubectl
+
+test:
+	$(GO) test -timeout 30m ./...
+
+test-race:
+	CGO_ENABLED=1 $(GO) test -race -timeout 60m ./...
+
+test-fresh:
+	sh e2e/fresh.sh
+
+check:
+	@sh e2e/tools/verify.sh format imports
+	$(GO) vet ./...
+	$(GO) test -short -timeout 5m $(FAST)
+
+verify:
+	@sh e2e/tools/verify.sh all
+
+generate:
+	sh e2e/tools/generate.sh
+
+fmt:
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+lint:
+	@sh e2e/tools/verify.sh lint
+
+bench:
+	$(GO) run ./e2e/bench -run '$(RUN)'
+
+sandbox: build
+	$(SANDBOX) run $(if $(FLEET),--fleet '$(FLEET)')
+
+sandbox-check: build
+	$(SANDBOX) check $(if $(FLEET),--fleet '$(FLEET)') $(if $(SANDBOX_CLUSTERS),--clusters $(SANDBOX_CLUSTERS))
+
+sandbox-reset: bin/periplus-sandbox
+	$(SANDBOX) reset
+
+clean:
+	rm -rf bin

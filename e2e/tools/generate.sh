@@ -1,0 +1,24 @@
+#!/bin/sh
+# Generates code below a folder (default: this repository): Go of the protos, the REST gateway, OpenAPI, deep copies, CRDs.
+#
+#   generate.sh [folder]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+out=${1:-.}
+tools=$(sh e2e/tools/build.sh gen)
+
+mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1"
+"$tools/gen" -I api/proto -out "$out/api/proto" \
+	-plugin "$tools/protoc-gen-go=paths=source_relative" \
+	-plugin "$tools/protoc-gen-go-grpc=paths=source_relative" \
+	periplus/link/v1/link.proto periplus/status/v1/status.proto
+"$tools/gen" -I api/proto -out "$out/api/proto" \
+	-plugin "$tools/protoc-gen-grpc-gateway=paths=source_relative" \
+	periplus/status/v1/status.proto
+"$tools/gen" -I api/proto -out "$out/api/openapi" \
+	-plugin "$tools/protoc-gen-openapiv2=allow_merge=true,merge_file_name=periplus" \
+	periplus/status/v1/status.proto
+"$tools/controller-gen" paths=./api/v1alpha1 \
+	object "output:object:dir=$out/api/v1alpha1" \
+	crd "output:crd:artifacts:config=$out/api/crds"
