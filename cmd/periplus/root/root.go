@@ -48,6 +48,14 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not signed in, 8 still pending.`,
 
 // usageErrors gives mistakes in arguments the usage exit code.
 func usageErrors(cmd *cobra.Command) {
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return client.Usage("unknown word %q after %q\nsee '%s --help'", args[0], cmd.CommandPath(), cmd.CommandPath())
+		}
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
