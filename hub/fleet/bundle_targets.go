@@ -1,0 +1,125 @@
+package fleet
+
+import (
+	"fmt"
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+)
+
+var fullCommit = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
+func (c bundleCheck) targets(spec v1alpha1.BundleSpec) {
+	if len(spec.Targets) == 0 {
+		c.refuse("spec.targets", "targets is required: without one the bundle goes nowhere")
+	}
+	names := map[string]bool{}
+	for i, target := range spec.Targets {
+		at := fmt.Sprintf("spec.targets[%d]", i)
+		switch {
+		case target.ClusterSelector == nil && target.ClusterGroup == "":
+			c.refuse(at, "clusterSelector or clusterGroup is required; clusterSelector: {} is every cluster")
+		case target.ClusterSelector != nil && target.ClusterGroup != "":
+			c.refuse(at, "give clusterSelector or clusterGroup, not both")
+		}
+		if target.Name != "" && names[target.Name] {
+			c.refuse(at+".name", "target %q stands twice", target.Name)
+		}
+		names[target.Name] = true
+		c.ref(at+".ref", target.Ref)
+		c.source(at+".source", target.Source)
+		source := spec.Source
+		if target.Source != nil {
+			source = target.Source
+		}
+		c.values(at, target.Values, source)
+		if target.Source != nil && target.Source.Helm == nil && target.Values == nil {
+			// The bundle's own values would meet a renderer that takes none.
+			c.values("spec", spec.Values, source)
+		}
+		c.set(at+".set", target.Set)
+		c.patches(at+".patches", target.Patches)
+	}
+}
+
+func (c bundleCheck) ref(field string, ref *v1alpha1.GitRef) {
+	if ref == nil {
+		return
+	}
+	given := 0
+	for _, value := range []string{ref.Branch, ref.Tag, ref.Commit} {
+		if value != "" {
+			given++
+		}
+	}
+	if given != 1 {
+		c.refuse(field, "give one of branch, tag and commit")
+	}
+	if ref.Commit != "" && !fullCommit.MatchString(ref.Commit) {
+		c.refuse(field+".commit", "a commit is 40 hexadecimal digits")
+	}
+}
+
+func (c bundleCheck) dependsOn(dependencies []v1alpha1.Dependency, name string) {
+	seen := map[string]bool{}
+	for i, dependency := range dependencies {
+		field := fmt.Sprintf("spec.dependsOn[%d].bundle", i)
+		switch {
+		case dependency.Bundle == "":
+			c.refuse(field, "bundle is required")
+		case dependency.Bundle == name:
+			c.refuse(field, "the dependencies form a cycle: %s -> %s", name, name)
+		case seen[dependency.Bundle]:
+			c.refuse(field, "bundle %q stands twice", dependency.Bundle)
+		}
+		seen[dependency.Bundle] = true
+	}
+}
+
+// behaviour checks how the bundle is delivered.
+func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
+	switch spec.Drift.Mode {
+	case "", v1alpha1.DriftCorrect, v1alpha1.DriftReport, v1alpha1.DriftIgnore:
+	default:
+		c.refuse("spec.drift.mode", "must be Correct, Report or Ignore, not %q", spec.Drift.Mode)
+	}
+	for i, rule := range spec.Drift.Ignore {
+		at := fmt.Sprintf("spec.drift.ignore[%d]", i)
+		c.match(at, rule.ObjectMatch)
+		if len(rule.Pointers) == 0 {
+			c.refuse(at+".pointers", "pointers is required")
+		}
+		for j, pointer := range rule.Pointers {
+			c.pointer(fmt.Sprintf("%s.pointers[%d]", at, j), pointer)
+		}
+	}
+	if budget := spec.Prune.Budget; budget != nil {
+		if budget.Objects != nil && *budget.Objects < 0 {
+			c.refuse("spec.prune.budget.objects", "must be at least 0")
+		}
+		if budget.Percent != nil && (*budget.Percent < 0 || *budget.Percent > 100) {
+			c.refuse("spec.prune.budget.percent", "must be from 0 to 100")
+		}
+	}
+	switch spec.OnFailure {
+	case "", v1alpha1.FailureHold:
+	case v1alpha1.FailureRollback:
+		c.refuse("spec.onFailure", "Rollback "+notYet+"; use Hold")
+	default:
+		c.refuse("spec.onFailure", "must be Hold or Rollback, not %q", spec.OnFailure)
+	}
+	if spec.Suspend != nil && spec.Suspend.Until.IsZero() {
+		c.refuse("spec.suspend.until", "until is required: a suspension ends")
+	}
+	if spec.Suspend != nil && spec.Suspend.Reason == "" {
+		c.refuse("spec.suspend.reason", "reason is required")
+	}
+	if spec.Health.Timeout != nil && spec.Health.Timeout.Duration <= 0 {
+		c.refuse("spec.health.timeout", "must be more than 0")
+	}
+	if problems := validation.IsDNS1123Subdomain(spec.ServiceAccountName); spec.ServiceAccountName != "" && len(problems) > 0 {
+		c.refuse("spec.serviceAccountName", "%q is no name: %s", spec.ServiceAccountName, problems[0])
+	}
+}

@@ -1,0 +1,216 @@
+package target
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/target/expr"
+)
+
+// Inputs are everything of a (bundle, cluster) pair that its rendering depends on, besides the content itself. Pairs with
+// equal inputs share a variant.
+type Inputs struct {
+	// Source and Ref of the content; nil where the bundle's own folder and commit count.
+	Source *v1alpha1.BundleSource
+	Ref    *v1alpha1.GitRef
+	// Namespace for objects that name none.
+	Namespace string
+	// Values of the renderer.
+	Values map[string]any
+	// Labels, Patches and Set change what was rendered, in this order.
+	Labels  map[string]string
+	Patches []v1alpha1.Patch
+	Set     []Set
+}
+
+// Set is one value by pointer, with its expressions evaluated.
+type Set struct {
+	Target  v1alpha1.ObjectMatch
+	Pointer string
+	Value   any
+	// Field in bundle.yaml, for messages.
+	Field string
+}
+
+// Resolver makes inputs. It is safe for concurrent use.
+type Resolver struct{ expr *expr.Evaluator }
+
+// NewResolver makes a resolver with its own cache of expressions.
+func NewResolver() (*Resolver, error) {
+	evaluator, err := expr.New()
+	if err != nil {
+		return nil, err
+	}
+	return &Resolver{expr: evaluator}, nil
+}
+
+// resolution is the state of one Inputs call; err is the first mistake.
+type resolution struct {
+	bundle  fleet.BundleDecl
+	cluster Cluster
+	expr    *expr.Evaluator
+	facts   map[string]any
+	err     error
+}
+
+// Inputs layers the target's declarations over the bundle's and evaluates all expressions. The error is an *Error that names
+// file, line and field.
+func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster) (Inputs, error) {
+	spec, target := bundle.Spec, match.Target
+	at := fmt.Sprintf("spec.targets[%d]", match.Index)
+	s := &resolution{bundle: bundle, cluster: cluster, expr: r.expr, facts: facts(cluster)}
+	in := Inputs{Source: spec.Source, Ref: target.Ref, Namespace: s.text("spec.namespace", spec.Namespace)}
+	if target.Source != nil {
+		in.Source = target.Source
+	}
+	if problems := validation.IsDNS1123Label(in.Namespace); in.Namespace != "" && len(problems) > 0 {
+		s.fail("spec.namespace", fmt.Errorf("%q is no namespace: %s", in.Namespace, problems[0]))
+	}
+	in.Values = Merge(s.object("spec.values", spec.Values), s.object(at+".values", target.Values))
+	for key, value := range spec.Labels {
+		field := "spec.labels." + key
+		if in.Labels == nil {
+			in.Labels = map[string]string{}
+		}
+		in.Labels[key] = s.text(field, value)
+		if problems := validation.IsValidLabelValue(in.Labels[key]); len(problems) > 0 {
+			s.fail(field, fmt.Errorf("no valid label value: %s", problems[0]))
+		}
+	}
+	in.Patches = append(s.patches("spec.patches", spec.Patches), s.patches(at+".patches", target.Patches)...)
+	in.Set = append(s.set("spec.set", spec.Set), s.set(at+".set", target.Set)...)
+	if s.err != nil {
+		return Inputs{}, s.err
+	}
+	return in, nil
+}
+
+// fail keeps the first mistake.
+func (s *resolution) fail(field string, err error) {
+	if s.err == nil {
+		s.err = mistake(s.bundle, s.cluster, field, err)
+	}
+}
+
+func (s *resolution) expand(field string, value any) any {
+	expanded, err := s.expr.Expand(value, field, s.facts)
+	var failed *expr.Error
+	if errors.As(err, &failed) {
+		s.fail(failed.Path, failed.Err)
+	} else if err != nil {
+		s.fail(field, err)
+	}
+	return expanded
+}
+
+func (s *resolution) text(field, value string) string {
+	if value == "" {
+		return ""
+	}
+	expanded, ok := s.expand(field, value).(string)
+	if !ok && s.err == nil {
+		s.fail(field, errors.New("the expression must give a string"))
+	}
+	return expanded
+}
+
+func (s *resolution) object(field string, raw *apiextensionsv1.JSON) map[string]any {
+	decoded, err := fleet.DecodeJSON(raw)
+	if err != nil {
+		s.fail(field, err)
+		return nil
+	}
+	object, _ := s.expand(field, decoded).(map[string]any)
+	return object
+}
+
+func (s *resolution) patches(field string, patches []v1alpha1.Patch) []v1alpha1.Patch {
+	var out []v1alpha1.Patch
+	for i, patch := range patches {
+		patch.Patch = s.text(fmt.Sprintf("%s[%d].patch", field, i), patch.Patch)
+		out = append(out, patch)
+	}
+	return out
+}
+
+func (s *resolution) set(field string, values []v1alpha1.SetValue) []Set {
+	var out []Set
+	for i, value := range values {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		decoded, err := fleet.DecodeJSON(&value.Value)
+		if err != nil {
+			s.fail(at+".value", err)
+			continue
+		}
+		out = append(out, Set{Target: value.Target, Pointer: value.Pointer, Value: s.expand(at+".value", decoded), Field: at})
+	}
+	return out
+}
+
+// facts is the variable cluster of expressions.
+func facts(cluster Cluster) map[string]any {
+	labels := cluster.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	variables, _ := whole(cluster.Variables).(map[string]any)
+	if variables == nil {
+		variables = map[string]any{}
+	}
+	return map[string]any{"name": cluster.Name, "namespace": cluster.Namespace, "labels": labels, "variables": variables,
+		"version": cluster.Version}
+}
+
+// whole turns whole floating-point numbers into integers: JSON knows no difference, and CEL does not add the two.
+func whole(value any) any {
+	switch typed := value.(type) {
+	case float64:
+		if typed == math.Trunc(typed) && math.Abs(typed) < 1<<53 {
+			return int64(typed)
+		}
+	case []any:
+		out := make([]any, len(typed))
+		for i := range typed {
+			out[i] = whole(typed[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(typed))
+		for key := range typed {
+			out[key] = whole(typed[key])
+		}
+		return out
+	}
+	return value
+}
+
+// Merge layers over onto base: maps merge, everything else replaces. A null stays in the result, where it unsets what lies
+// below: the renderer's own default.
+func Merge(base, over map[string]any) map[string]any {
+	if len(base) == 0 && len(over) == 0 {
+		return nil
+	}
+	out := make(map[string]any, len(base)+len(over))
+	for key, value := range base {
+		out[key] = value
+	}
+	for key, value := range over {
+		lower, lowerIsMap := out[key].(map[string]any)
+		upper, upperIsMap := value.(map[string]any)
+		if lowerIsMap && upperIsMap {
+			out[key] = Merge(lower, upper)
+			if out[key].(map[string]any) == nil {
+				out[key] = map[string]any{}
+			}
+			continue
+		}
+		out[key] = value
+	}
+	return out
+}
