@@ -33,7 +33,9 @@ func Parse(data []byte) (*unstructured.Unstructured, error) {
 }
 
 // Kind of an object.
-func Kind(object *unstructured.Unstructured) schema.GroupVersionKind { return object.GroupVersionKind() }
+func Kind(object *unstructured.Unstructured) schema.GroupVersionKind {
+	return object.GroupVersionKind()
+}
 
 // Prepare makes an object's content what is applied: with a namespace if its kind has one, and with the bundle's marks.
 // It returns the identity in the cluster.

@@ -1,0 +1,348 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/reconcile"
+	"github.com/periplus-fleet/periplus/api/content"
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+	"github.com/periplus-fleet/periplus/e2e/testenv"
+)
+
+const patience = 30 * time.Second
+
+// member is an agent's reconciler over a real API server, in a namespace of its own, with a hub that only listens.
+type member struct {
+	t         *testing.T
+	config    *rest.Config
+	namespace string
+	// Space is where the test's objects go.
+	space   string
+	client  kubernetes.Interface
+	dynamic dynamic.Interface
+
+	hub        *listener
+	store      *desired.Store
+	inventory  *inventory.Store
+	reconciler *reconcile.Reconciler
+	stop       func()
+
+	mu     sync.Mutex
+	writes []string
+	set    desired.Set
+}
+
+func newMember(t *testing.T) *member {
+	t.Helper()
+	env := testenv.Start(t)
+	m := &member{t: t, namespace: env.Namespace(t), space: env.Namespace(t), set: desired.Set{FleetID: "test"}.Clone()}
+	m.client, m.dynamic = kubernetes.NewForConfigOrDie(env.Config), dynamic.NewForConfigOrDie(env.Config)
+	m.config = rest.CopyConfig(env.Config)
+	m.config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{m, next} })
+	m.tenant("periplus-tenant-fleet", "cluster-admin")
+	m.start()
+	t.Cleanup(func() { m.stop() })
+	return m
+}
+
+// tenant makes a ServiceAccount that may do what a ClusterRole says.
+func (m *member) tenant(name, role string) {
+	m.t.Helper()
+	ctx := context.Background()
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := m.client.CoreV1().ServiceAccounts(m.namespace).Create(ctx, account, metav1.CreateOptions{}); err != nil {
+		m.t.Fatal(err)
+	}
+	if role == "" {
+		return
+	}
+	binding := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: m.namespace + "-" + name},
+		RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects: []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: m.namespace, Name: name}}}
+	if _, err := m.client.RbacV1().ClusterRoleBindings().Create(ctx, binding, metav1.CreateOptions{}); err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() {
+		_ = m.client.RbacV1().ClusterRoleBindings().Delete(context.Background(), binding.Name, metav1.DeleteOptions{})
+	})
+}
+
+type counter struct {
+	m    *member
+	next http.RoundTripper
+}
+
+func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method != http.MethodGet {
+		c.m.mu.Lock()
+		c.m.writes = append(c.m.writes, r.Method+" "+r.URL.Path)
+		c.m.mu.Unlock()
+	}
+	return c.next.RoundTrip(r)
+}
+
+// written are the writes since the last call.
+func (m *member) written() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	writes := m.writes
+	m.writes = nil
+	return writes
+}
+
+// start is a start of the agent: everything that it knows comes from the cluster.
+func (m *member) start() {
+	m.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	m.hub = &listener{statuses: map[string]*linkv1.BundleStatus{}, removed: map[string]bool{}, changed: make(chan struct{}, 1)}
+	level := slog.LevelWarn
+	if os.Getenv("VERBOSE") != "" {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(m.t.Output(), &slog.HandlerOptions{Level: level}))
+	cluster := kube.New(m.config, m.namespace)
+	secrets, err := cluster.Secrets()
+	m.must(err)
+	self, err := cluster.As("")
+	m.must(err)
+	m.store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: "here", Log: log, Changed: func() { m.reconciler.Changed(ctx) }})
+	m.must(err)
+	m.inventory, err = inventory.Open(ctx, secrets)
+	m.must(err)
+	m.reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: kube.NewMapper(self), Desired: m.store, Inventory: m.inventory,
+		Hub: m.hub, Log: log, Served: func() {}, Now: time.Now})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = m.reconciler.Run(ctx)
+	}()
+	m.stop = func() {
+		cancel()
+		<-done
+	}
+}
+
+func (m *member) restart() {
+	m.t.Helper()
+	m.stop()
+	m.start()
+}
+
+func (m *member) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// give adds or changes a bundle in the set that is accepted next. SPACE in the manifests stands for the test's namespace.
+func (m *member) give(name string, options *linkv1.Options, manifests ...string) {
+	m.t.Helper()
+	blobs := map[string][]byte{}
+	manifest := content.Manifest{DefaultNamespace: m.space}
+	for _, text := range manifests {
+		for document := range strings.SplitSeq(text, "\n---\n") {
+			var object map[string]any
+			m.must(yaml.Unmarshal([]byte(strings.ReplaceAll(document, "SPACE", m.space)), &object))
+			data, err := content.CanonicalJSON(object)
+			m.must(err)
+			live := unstructured.Unstructured{Object: object}
+			kind := live.GroupVersionKind()
+			blobs[string(content.Sum(data))] = data
+			manifest.Items = append(manifest.Items, content.Item{Phase: content.PhaseOf(kind.Group, kind.Kind), Digest: content.Sum(data),
+				ObjectID: content.ObjectID{Group: kind.Group, Kind: kind.Kind, Namespace: live.GetNamespace(), Name: live.GetName()}})
+		}
+	}
+	manifest.Sort()
+	encoded, err := manifest.Encode()
+	m.must(err)
+	revision := content.Sum(encoded)
+	entry := &linkv1.Entry{Bundle: name, Revision: string(revision), Options: options}
+	ctx := context.Background()
+	missing, err := m.store.Missing(ctx, entry)
+	m.must(err)
+	if slices.Contains(missing, string(revision)) {
+		m.must(m.store.Put(ctx, map[string][]byte{string(revision): encoded}))
+	}
+	missing, err = m.store.Missing(ctx, entry)
+	m.must(err)
+	wanted := map[string][]byte{}
+	for _, digest := range missing {
+		wanted[digest] = blobs[digest]
+	}
+	m.must(m.store.Put(ctx, wanted))
+	m.set = m.set.Clone()
+	m.set.Entries[name] = entry
+	delete(m.set.Tombstones, name)
+}
+
+// bury replaces a bundle by a tombstone in the set that is accepted next.
+func (m *member) bury(name string, tombstone *linkv1.Tombstone) {
+	m.set = m.set.Clone()
+	delete(m.set.Entries, name)
+	tombstone.Bundle = name
+	m.set.Tombstones[name] = tombstone
+}
+
+func (m *member) accept() {
+	m.t.Helper()
+	m.set.Position = desired.Position{Epoch: "e", Generation: m.set.Position.Generation + 1, Hash: content.SetHash(m.set.Entries)}
+	m.must(m.store.Accept(context.Background(), m.set))
+}
+
+// ready waits until a bundle's accepted revision is ready.
+func (m *member) ready(name string) *linkv1.BundleStatus {
+	m.t.Helper()
+	return m.await(name, linkv1.State_STATE_READY)
+}
+
+func (m *member) await(name string, state linkv1.State) *linkv1.BundleStatus {
+	m.t.Helper()
+	revision := m.set.Entries[name].GetRevision()
+	return m.hub.wait(m.t, fmt.Sprintf("%s is %s", name, state), func(l *listener) *linkv1.BundleStatus {
+		status := l.statuses[name]
+		if status.GetState() == state && (revision == "" || status.GetRevision() == revision) {
+			return status
+		}
+		return nil
+	})
+}
+
+// event waits for an event of a bundle.
+func (m *member) event(name, kind string) *linkv1.ObjectEvent {
+	m.t.Helper()
+	var found *linkv1.ObjectEvent
+	m.hub.wait(m.t, fmt.Sprintf("%s tells %s", name, kind), func(l *listener) *linkv1.BundleStatus {
+		for i, event := range l.events {
+			if l.of[i] == name && event.GetType() == kind {
+				found = event
+				return &linkv1.BundleStatus{}
+			}
+		}
+		return nil
+	})
+	return found
+}
+
+func (m *member) gone(name string) {
+	m.t.Helper()
+	m.hub.wait(m.t, name+" is removed", func(l *listener) *linkv1.BundleStatus {
+		if l.removed[name] {
+			return &linkv1.BundleStatus{}
+		}
+		return nil
+	})
+}
+
+var configMaps = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
+
+func (m *member) configMap(name string) *unstructured.Unstructured {
+	m.t.Helper()
+	live, err := m.dynamic.Resource(configMaps).Namespace(m.space).Get(context.Background(), name, metav1.GetOptions{})
+	m.must(err)
+	return live
+}
+
+func (m *member) patch(resource schema.GroupVersionResource, name, patch string) {
+	m.t.Helper()
+	_, err := m.dynamic.Resource(resource).Namespace(m.space).Patch(context.Background(), name, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{FieldManager: "somebody"})
+	m.must(err)
+}
+
+// eventually polls until a condition holds.
+func (m *member) eventually(what string, condition func() bool) {
+	m.t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
+		if time.Now().After(deadline) {
+			m.t.Fatalf("not in %s: %s", patience, what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// listener is a hub that only listens.
+type listener struct {
+	mu       sync.Mutex
+	statuses map[string]*linkv1.BundleStatus
+	events   []*linkv1.ObjectEvent
+	of       []string
+	removed  map[string]bool
+	changed  chan struct{}
+}
+
+func (l *listener) Report(status *linkv1.BundleStatus) {
+	l.mu.Lock()
+	l.statuses[status.GetBundle()] = proto.Clone(status).(*linkv1.BundleStatus)
+	for _, event := range status.GetEvents() {
+		l.events, l.of = append(l.events, event), append(l.of, status.GetBundle())
+	}
+	l.mu.Unlock()
+	l.tell()
+}
+
+func (l *listener) Removed(bundle string) {
+	l.mu.Lock()
+	l.removed[bundle] = true
+	l.mu.Unlock()
+	l.tell()
+}
+
+func (l *listener) tell() {
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (l *listener) wait(t *testing.T, what string, condition func(*listener) *linkv1.BundleStatus) *linkv1.BundleStatus {
+	t.Helper()
+	deadline := time.After(patience)
+	for {
+		l.mu.Lock()
+		found := condition(l)
+		l.mu.Unlock()
+		if found != nil {
+			return found
+		}
+		select {
+		case <-l.changed:
+		case <-deadline:
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			t.Fatalf("not in %s: %s; last statuses: %v", patience, what, l.statuses)
+		}
+	}
+}
+
+func object(text string) *unstructured.Unstructured {
+	var decoded map[string]any
+	if err := yaml.Unmarshal([]byte(text), &decoded); err != nil {
+		panic(err)
+	}
+	return &unstructured.Unstructured{Object: decoded}
+}
