@@ -14,7 +14,7 @@ import (
 // side and restores of the store, and holds at every step that nothing leaves a cluster without a tombstone that somebody
 // asked for; once the faults stop, hub and agent must agree. PERIPLUS_SEED runs one case again.
 func TestAnyFaultsThenAgreement(t *testing.T) {
-	first, runs := uint64(1), uint64(3000)
+	first, runs := uint64(1), uint64(2000)
 	if text := os.Getenv("PERIPLUS_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
@@ -23,7 +23,7 @@ func TestAnyFaultsThenAgreement(t *testing.T) {
 		first, runs = seed, 1
 	}
 	for seed := first; seed < first+runs; seed++ {
-		if failures := runFaults(seed, 150); len(failures) > 0 {
+		if failures := runFaults(seed, 400); len(failures) > 0 {
 			t.Fatalf("seed %d: %v", seed, failures)
 		}
 	}
@@ -47,39 +47,40 @@ func runFaults(seed uint64, steps int) []string {
 
 func faultStep(w *world, random *rand.Rand, backup **fakestore.Store, epoch *int) {
 	bundle := fmt.Sprintf("fleet/b%d", random.IntN(5))
-	switch n := random.IntN(100); {
-	case n < 8:
+	switch n := random.IntN(1000); {
+	case n < 60:
 		w.set(bundle, byte(random.IntN(4)))
-	case n < 12:
+	case n < 80:
 		w.remove(bundle)
-	case n < 14:
+	case n < 90:
 		w.control()
-	case n < 15:
+	case n < 95:
 		*backup = w.store.Snapshot()
-	case n < 16:
+	case n < 100:
 		w.disconnect("the store was restored")
-		if *epoch++; random.IntN(3) == 0 {
-			w.store.Restore(*backup, "") // nobody noticed
+		if *epoch++; random.IntN(2) == 0 {
+			w.unnoticed = true
+			w.store.Restore(*backup, "")
 		} else {
 			w.store.Restore(*backup, fmt.Sprintf("epoch-%d", *epoch))
 		}
-	case n < 18:
+	case n < 108:
 		w.startAgent()
-	case n < 20:
+	case n < 116:
 		w.disconnect("the hub restarted")
-	case n < 30:
+	case n < 160:
 		if w.hub == nil {
 			w.connect()
 		}
-	case n < 33:
+	case n < 180:
 		w.fromAgent(w.agent.Tick())
-	case n < 36 && w.hub != nil:
+	case n < 200 && w.hub != nil:
 		w.fromHub(w.hub.Tick())
-	case n < 42 && w.hub != nil:
+	case n < 260 && w.hub != nil:
 		w.fromHub(w.hub.Poke())
-	case n < 55:
+	case n < 400:
 		w.work()
-	case n < 72:
+	case n < 600:
 		w.answer()
 	default:
 		wires(w, random)

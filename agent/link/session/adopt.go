@@ -127,6 +127,10 @@ func (m *Machine) receiveIndex(message *linkv1.Index) {
 	if m.unaccounted(next) || m.foreign() {
 		// Absence is never a cause: the hub has to learn what runs here before anything changes.
 		m.index = nil
+		if m.told {
+			return // the report is on its way; the hub asks or offers again
+		}
+		m.told = true
 		m.beginRelearn(&linkv1.RelearnRequest{Epoch: target.Epoch, Reason: "the index leaves out what this cluster runs"})
 		return
 	}
@@ -298,11 +302,6 @@ func (m *Machine) stored() {
 	done := m.job
 	m.job = nil
 	m.accepted = done.next
-	for bundle := range m.accepted.Tombstones {
-		if m.status.removedNow(bundle) {
-			delete(m.accepted.Tombstones, bundle)
-		}
-	}
 	if done.relearn {
 		m.sendRelearn()
 	} else {

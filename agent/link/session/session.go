@@ -94,6 +94,8 @@ type Machine struct {
 	queued *linkv1.Index
 	// askWhole is set when the whole index is needed, asked once it was asked for since the last tick.
 	askWhole, asked bool
+	// told is set once the agent asked to be relearned since the last tick.
+	told bool
 	// relearn is a request that waits for a running write; reported is set once this stream's report was sent.
 	relearn  *linkv1.RelearnRequest
 	reported bool
@@ -145,7 +147,7 @@ func (m *Machine) Opened() Output {
 // Closed ends a stream. A running write goes on, a running fetch is dropped: the next stream decides anew.
 func (m *Machine) Closed() {
 	m.open, m.welcome, m.quiet = false, nil, 0
-	m.index, m.queued, m.askWhole, m.asked, m.relearn, m.reported = nil, nil, false, false, nil, false
+	m.index, m.queued, m.askWhole, m.asked, m.told, m.relearn, m.reported = nil, nil, false, false, false, nil, false
 	if m.job != nil && !m.job.storing {
 		m.job = nil
 	}
@@ -175,7 +177,7 @@ func (m *Machine) Receive(message *linkv1.HubMessage) Output {
 	case *linkv1.HubMessage_Entries:
 		m.receiveEntries(kind.Entries)
 	case *linkv1.HubMessage_StatusAck:
-		m.status.acknowledge(kind.StatusAck.GetSequence())
+		m.forget(m.status.acknowledge(kind.StatusAck.GetSequence()))
 		m.sendStatus()
 	case *linkv1.HubMessage_Heartbeat:
 		if kind.Heartbeat.GetWantFullStatus() {
@@ -228,7 +230,7 @@ func (m *Machine) Tick() Output {
 	sum := m.status.sum
 	m.send(&linkv1.AgentMessage{Message: &linkv1.AgentMessage_Heartbeat{Heartbeat: &linkv1.AgentHeartbeat{
 		Accepted: wire(m.accepted.Position), StatusHash: sum[:]}}})
-	m.asked = false
+	m.asked, m.told = false, false
 	if m.index != nil && m.job == nil {
 		if m.index.age++; m.index.age >= resendTicks {
 			m.index = nil
@@ -251,15 +253,26 @@ func (m *Machine) Report(status *linkv1.BundleStatus) Output {
 	return m.take()
 }
 
-// Removed says that a bundle's tombstone is carried out.
+// Removed says that a bundle's tombstone is carried out. The tombstone stays in the accepted set until the hub knows, so
+// that an agent that restarts in between finds it, has nothing to do, and says so again.
 func (m *Machine) Removed(bundle string) Output {
-	if m.accepted.Tombstones[bundle] != nil {
-		m.accepted = m.accepted.Clone()
-		delete(m.accepted.Tombstones, bundle)
+	if m.accepted.Entries[bundle] != nil {
+		return m.take() // the hub wants it again meanwhile
 	}
 	m.status.remove(bundle)
 	m.sendStatus()
 	return m.take()
+}
+
+// forget drops tombstones whose removal the hub knows of; durably with the next set.
+func (m *Machine) forget(bundles []string) {
+	if len(bundles) == 0 {
+		return
+	}
+	m.accepted = m.accepted.Clone()
+	for _, bundle := range bundles {
+		delete(m.accepted.Tombstones, bundle)
+	}
 }
 
 // SetFacts says what the agent sees of its cluster.

@@ -24,9 +24,10 @@ type book struct {
 	current           map[string]*linkv1.BundleStatus
 	events            map[string][]*linkv1.ObjectEvent
 	dirty             map[string]bool
-	removed           map[string]bool
-	facts             *linkv1.Facts
-	factsDirty        bool
+	// removed are removals still to be said; carried are all that this process carried out, which a full report says again.
+	removed, carried map[string]bool
+	facts            *linkv1.Facts
+	factsDirty       bool
 	// full is set while the first report of a session is still to be sent.
 	full bool
 
@@ -38,7 +39,7 @@ type book struct {
 
 func newBook() book {
 	return book{current: map[string]*linkv1.BundleStatus{}, events: map[string][]*linkv1.ObjectEvent{}, dirty: map[string]bool{},
-		removed: map[string]bool{}, acked: map[string]content.Hash{}}
+		removed: map[string]bool{}, carried: map[string]bool{}, acked: map[string]content.Hash{}}
 }
 
 // reset ends a session: what was not acknowledged goes with the next one's full report.
@@ -77,6 +78,7 @@ func (b *book) begin(session uint64) {
 func (b *book) resendAll() {
 	b.recall()
 	b.full, b.factsDirty = true, b.facts != nil
+	maps.Copy(b.removed, b.carried)
 	for bundle := range b.current {
 		b.dirty[bundle] = true
 	}
@@ -91,7 +93,6 @@ func (b *book) report(status *linkv1.BundleStatus) {
 		return
 	}
 	b.current[bundle], b.dirty[bundle] = kept, true
-	delete(b.removed, bundle)
 }
 
 func bound(events []*linkv1.ObjectEvent) []*linkv1.ObjectEvent {
@@ -104,16 +105,14 @@ func bound(events []*linkv1.ObjectEvent) []*linkv1.ObjectEvent {
 func (b *book) remove(bundle string) {
 	delete(b.current, bundle)
 	delete(b.dirty, bundle)
-	b.removed[bundle] = true
+	b.removed[bundle], b.carried[bundle] = true, true
 }
 
-// removedNow says whether a bundle's removal is still to be acknowledged.
-func (b *book) removedNow(bundle string) bool {
-	return b.removed[bundle] || b.flying != nil && slices.Contains(b.flying.GetRemoved(), bundle)
+// back forgets the removal of a bundle that the hub wants again.
+func (b *book) back(bundle string) {
+	delete(b.removed, bundle)
+	delete(b.carried, bundle)
 }
-
-// back drops an unsent removal of a bundle that the hub wants again.
-func (b *book) back(bundle string) { delete(b.removed, bundle) }
 
 func (b *book) setFacts(facts *linkv1.Facts) {
 	if !proto.Equal(b.facts, facts) {
@@ -166,9 +165,10 @@ func (b *book) overdue() *linkv1.StatusReport {
 	return b.flying
 }
 
-func (b *book) acknowledge(sequence uint64) {
+// acknowledge says which removals the hub now knows of.
+func (b *book) acknowledge(sequence uint64) (removed []string) {
 	if b.flying == nil || b.flying.GetSequence() != sequence {
-		return
+		return nil
 	}
 	for _, status := range b.flying.GetBundles() {
 		b.acknowledged(status.GetBundle(), content.StatusHash(status))
@@ -176,7 +176,9 @@ func (b *book) acknowledge(sequence uint64) {
 	for _, bundle := range b.flying.GetRemoved() {
 		b.acknowledged(bundle, content.Hash{})
 	}
+	removed = b.flying.GetRemoved()
 	b.flying = nil
+	return removed
 }
 
 func (b *book) acknowledged(bundle string, hash content.Hash) {
