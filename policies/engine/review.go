@@ -1,0 +1,244 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+)
+
+// evaluationLimit bounds one policy's work on one object. A policy that takes longer fails closed.
+const evaluationLimit = 2 * time.Second
+
+// Cache keeps what policies said, so that equal questions are asked once. Findings in it are of all clusters alike:
+// exemptions are applied after it. It must be safe for concurrent use; findings must not be changed.
+type Cache interface {
+	Get(key string) ([]Finding, bool)
+	Put(key string, findings []Finding)
+}
+
+// Reviewer reviews objects for one cluster at one point. It is safe for concurrent use.
+type Reviewer struct {
+	snapshot *Snapshot
+	cluster  Cluster
+	point    string
+	now      time.Time
+	terms    map[string]*boundPolicy
+	// clusterTerm and commitTerm are shared by all inputs.
+	clusterTerm, commitTerm *ast.Term
+	options                 []rego.EvalOption
+}
+
+// boundPolicy is a policy as it stands on the reviewer's cluster.
+type boundPolicy struct {
+	*Policy
+	action     v1alpha1.PolicyAction
+	parameters *ast.Term
+	problem    error
+	// key of everything but the object that the verdict depends on; "" where verdicts are not shared.
+	key string
+}
+
+// Review evaluates the policies that concern an object, for a cluster, at a point. Findings are sorted; an object that
+// nothing is wrong with has none. The error is of the caller's making: a context that ended, an object that is none.
+func (s *Snapshot) Review(ctx context.Context, in Input, commit, point string, now time.Time) ([]Finding, error) {
+	reviewer, err := s.Reviewer(in.Cluster, commit, point, now)
+	if err != nil {
+		return nil, err
+	}
+	object, err := Prepare(in.Object, in.DefaultNamespace)
+	if err != nil {
+		return nil, err
+	}
+	return reviewer.Review(ctx, object, "", nil)
+}
+
+// Reviewer prepares reviews for one cluster.
+func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time) (*Reviewer, error) {
+	if s == nil {
+		s = &Snapshot{}
+	}
+	converted, err := ast.InterfaceToValue(cluster.fields())
+	if err != nil {
+		return nil, fmt.Errorf("cannot convert the fields of cluster %q: %w", cluster.Name, err)
+	}
+	r := &Reviewer{snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
+		clusterTerm: ast.NewTerm(converted), commitTerm: ast.StringTerm(commit)}
+	for _, p := range s.Policies() {
+		b := &boundPolicy{Policy: p}
+		effective, problem := s.Effective(p, cluster.Labels)
+		b.action, b.problem = effective.Action, problem
+		parameters, err := ast.InterfaceToValue(effective.Parameters)
+		if err != nil {
+			return nil, fmt.Errorf("cannot convert the parameters of policy %q: %w", p.Name, err)
+		}
+		b.parameters = ast.NewTerm(parameters)
+		seen, err := p.Reads.of(cluster, commit)
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode the fields of cluster %q: %w", cluster.Name, err)
+		}
+		if !p.Reads.Time && problem == nil {
+			sum := sha256.New()
+			writeAll(sum, p.Name, p.Digest, string(b.action), encode(effective.Parameters), seen)
+			b.key = hex.EncodeToString(sum.Sum(nil))
+		}
+		r.terms[p.Name] = b
+	}
+	return r, nil
+}
+
+// Review is Snapshot.Review for a prepared object. With a cache and a digest of the object, verdicts are shared.
+func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, cache Cache) ([]Finding, error) {
+	var all []Finding
+	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
+		if !slices.Contains(p.Metadata.Points, r.point) {
+			continue
+		}
+		findings, err := r.verdict(ctx, r.terms[p.Name], object, digest, cache)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r.exempt(p.Name, object, findings)...)
+	}
+	return all, nil
+}
+
+func (r *Reviewer) verdict(ctx context.Context, p *boundPolicy, object *Object, digest string, cache Cache) ([]Finding, error) {
+	key := ""
+	if cache != nil && digest != "" && p.key != "" {
+		key = p.key + " " + object.ID.Namespace + " " + digest
+		if findings, known := cache.Get(key); known {
+			return findings, nil
+		}
+	}
+	findings, lasting, err := r.evaluate(ctx, p, object)
+	if err != nil {
+		return nil, err
+	}
+	if key != "" && lasting {
+		cache.Put(key, findings)
+	}
+	return findings, nil
+}
+
+func (r *Reviewer) exempt(policy string, object *Object, findings []Finding) []Finding {
+	if len(findings) == 0 {
+		return nil
+	}
+	name := r.snapshot.exemptionFor(policy, object.ID, r.cluster, r.now)
+	if name == "" {
+		return findings
+	}
+	passed := slices.Clone(findings)
+	for i := range passed {
+		// An error is not what the exemption's author looked at.
+		if passed[i].Result != ResultError {
+			passed[i].Result, passed[i].Exemption = ResultSkip, name
+		}
+	}
+	return passed
+}
+
+// evaluate asks one policy. lasting is false where the same question may get another answer.
+func (r *Reviewer) evaluate(ctx context.Context, p *boundPolicy, object *Object) (findings []Finding, lasting bool, err error) {
+	failed := func(format string, args ...any) []Finding {
+		return []Finding{p.finding("", ResultError, object, fmt.Sprintf(format, args...))}
+	}
+	if p.problem != nil {
+		return failed("%v", p.problem), false, nil
+	}
+	defer func() {
+		if problem := recover(); problem != nil {
+			findings, lasting, err = failed("cannot evaluate policy %q: %v", p.Name, problem), false, nil
+		}
+	}()
+	limited, stop := context.WithTimeout(ctx, evaluationLimit)
+	defer stop()
+	cancel := topdown.NewCancel()
+	defer context.AfterFunc(limited, cancel.Cancel)()
+	var builtinErrors []topdown.Error
+	options := append([]rego.EvalOption{rego.EvalParsedInput(object.with(p.parameters, r.clusterTerm, r.commitTerm)), rego.EvalTime(r.now),
+		rego.EvalExternalCancel(cancel), rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
+	// The evaluation gets no deadline through its context: it would watch that with a goroutine of its own.
+	results, err := p.query.Eval(context.WithoutCancel(ctx), options...)
+	switch {
+	case ctx.Err() != nil:
+		return nil, false, context.Cause(ctx)
+	case err != nil && limited.Err() != nil:
+		return failed("policy %q did not finish within %s", p.Name, evaluationLimit), false, nil
+	case err != nil:
+		return failed("cannot evaluate policy %q: %v", p.Name, err), true, nil
+	}
+	return p.read(results, builtinErrors, object), true, nil
+}
+
+// read turns the deny and warn sets into findings.
+func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error, object *Object) []Finding {
+	var findings []Finding
+	sets := map[string]any{}
+	if len(results) == 1 && len(results[0].Expressions) == 1 {
+		sets, _ = results[0].Expressions[0].Value.(map[string]any)
+	} else {
+		// Sets are defined even when they are empty: no result is no verdict.
+		findings = append(findings, p.finding("", ResultError, object, fmt.Sprintf("policy %q gave no result", p.Name)))
+	}
+	for _, rule := range []string{"deny", "warn"} {
+		entries, _ := sets[rule].([]any)
+		for _, entry := range entries {
+			findings = append(findings, p.found(rule, entry, object))
+		}
+	}
+	for _, e := range builtinErrors {
+		message := fmt.Sprintf("policy %q: %s", p.Name, e.Message)
+		f := p.finding("", ResultError, object, message)
+		if e.Location != nil {
+			f.File, f.Line = e.Location.File, e.Location.Row
+		}
+		findings = append(findings, f)
+	}
+	slices.SortFunc(findings, func(a, b Finding) int {
+		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Message, b.Message), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return slices.Compact(findings)
+}
+
+// found is a finding of one entry of a set: a message, or an object with msg.
+func (p *boundPolicy) found(rule string, entry any, object *Object) Finding {
+	message, ok := entry.(string)
+	if details, is := entry.(map[string]any); is {
+		message, ok = details["msg"].(string)
+	}
+	if !ok {
+		return p.finding(rule, ResultError, object, fmt.Sprintf("policy %q: %s holds something that is neither a message nor an object with msg", p.Name, rule))
+	}
+	result := ResultFail
+	if rule == "warn" || p.action == v1alpha1.PolicyWarn {
+		result = ResultWarn
+	}
+	return p.finding(rule, result, object, message)
+}
+
+func (p *boundPolicy) finding(rule, result string, object *Object, message string) Finding {
+	f := Finding{Policy: p.Name, Action: p.action, Result: result, Message: oneLine(message), Rule: rule, File: p.File, Line: p.Line}
+	// A warn rule never denies, whatever the policy's action.
+	if rule == "warn" && result != ResultError && f.Action == v1alpha1.PolicyDeny {
+		f.Action = v1alpha1.PolicyWarn
+	}
+	if where := p.rules[rule]; where != nil {
+		f.File, f.Line = where.File, where.Row
+	}
+	if object.secrets != nil {
+		f.Message = oneLine(object.secrets.Replace(message))
+	}
+	return f
+}
