@@ -4,7 +4,9 @@ import data.labels
 
 parameters := {"labels": ["team", "app.kubernetes.io/name"]}
 
-review(metadata) := labels.deny with input as {"object": {"metadata": metadata}, "parameters": parameters}
+review(metadata) := denied if {
+	denied := labels.deny with input as {"object": {"metadata": metadata}, "parameters": parameters}
+}
 
 test_labelled_passes if count(review({"labels": {"team": "a", "app.kubernetes.io/name": "b"}})) == 0
 

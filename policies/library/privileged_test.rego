@@ -2,10 +2,12 @@ package privileged_test
 
 import data.privileged
 
-review(spec) := privileged.deny with input as {
-	"containers": object.get(spec, "containers", []),
-	"pod": {"metadata": {}, "spec": spec},
-	"parameters": {"hostPaths": ["/var/log"]},
+review(spec) := denied if {
+	denied := privileged.deny with input as {
+		"containers": object.get(spec, "containers", []),
+		"pod": {"metadata": {}, "spec": spec},
+		"parameters": {"hostPaths": ["/var/log"]},
+	}
 }
 
 test_plain_pod_passes if count(review({"containers": [{"name": "a"}], "volumes": [{"name": "v", "emptyDir": {}}]})) == 0
