@@ -145,12 +145,17 @@ func (t *Tracker) look(ctx context.Context, k key) error {
 	if err != nil {
 		return err
 	}
+	before := t.last(k)
 	live, err := client.Get(ctx, k.watch.resource, k.id.Namespace, k.id.Name)
 	if apierrors.IsNotFound(err) {
 		live, err = nil, nil
 	}
 	if err != nil {
 		return err
+	}
+	if live == nil && t.last(k) != before {
+		// It was made while this looked. Should it be gone again, the watch says so.
+		return nil
 	}
 	t.mu.Lock()
 	changed := t.update(k, live)
@@ -159,6 +164,15 @@ func (t *Tracker) look(ctx context.Context, k key) error {
 		t.notify(k.bundle)
 	}
 	return nil
+}
+
+func (t *Tracker) last(k key) Extract {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if found := t.objects[k]; found != nil {
+		return found.extract
+	}
+	return Extract{}
 }
 
 // update stores an extract and says whether it tells anything new. An object read before what is known is passed over: a
