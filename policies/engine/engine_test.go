@@ -207,3 +207,14 @@ func TestSecretValuesAreMasked(t *testing.T) {
 		t.Errorf("want a masked message, got %+v, %v", findings, err)
 	}
 }
+
+func TestBrokenLibraryFreezesItsUsers(t *testing.T) {
+	user := policy("p", "import data.lib.x\n\ndeny contains m if some m in x.messages")
+	a, b := File{"lib/a.rego", "package lib.x\n\nmessages contains \"a\""}, File{"lib/b.rego", "package lib.x\n\nmessages contains \"b\""}
+	good := load(t, Source{Modules: []File{user, a, b}})
+	b.Text = "package lib.x\n\nmessages contains {"
+	next, _ := Load(Source{Modules: []File{user, a, b}}, good)
+	if p := next.policies["p"]; p == nil || p.Frozen == "" || p.Digest != good.policies["p"].Digest {
+		t.Errorf("p must be frozen with both files of its library, got %+v", p)
+	}
+}

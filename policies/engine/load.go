@@ -73,6 +73,7 @@ var packageLine = regexp.MustCompile(`(?m)^\s*package\s+([A-Za-z_][A-Za-z0-9_.]*
 func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refusalList) {
 	packages := map[string][]*module{}
 	broken := map[string]string{}
+	brokenLibraries := map[string]bool{}
 	var libraries []*module
 	for _, file := range slices.SortedFunc(slices.Values(files), func(a, b File) int { return strings.Compare(a.Path, b.Path) }) {
 		if strings.HasSuffix(file.Path, "_test.rego") {
@@ -88,6 +89,9 @@ func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refu
 			for _, name := range suspects(file, previous) {
 				broken[name] = why
 			}
+			if match := packageLine.FindStringSubmatch(file.Text); match != nil && isLibrary(match[1]) {
+				brokenLibraries[match[1]] = true
+			}
 			continue
 		}
 		name := packageName(m.parsed)
@@ -97,6 +101,8 @@ func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refu
 			packages[name] = append(packages[name], m)
 		}
 	}
+	// A part of a library is none: the policies that use it must freeze, not go on with fewer rules.
+	libraries = slices.DeleteFunc(libraries, func(m *module) bool { return brokenLibraries[packageName(m.parsed)] })
 	for _, name := range slices.Sorted(maps.Keys(packages)) {
 		if broken[name] != "" {
 			continue
