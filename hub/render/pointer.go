@@ -1,0 +1,63 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+var errNoMatch = errors.New("no object of the bundle matches")
+
+var (
+	pointerEscape   = strings.NewReplacer("~", "~0", "/", "~1")
+	pointerUnescape = strings.NewReplacer("~1", "/", "~0", "~")
+)
+
+func escape(key string) string { return pointerEscape.Replace(key) }
+
+// setPointer writes a value at a JSON pointer (RFC 6901). Missing mappings on the way are made; a list must have the index,
+// or "-" appends to it.
+func setPointer(object map[string]any, pointer string, value any) error {
+	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
+	_, err := setAt(object, parts, pointer, runtime.DeepCopyJSONValue(value))
+	return err
+}
+
+// setAt returns the container with the value set, as lists may grow.
+func setAt(container any, parts []string, pointer string, value any) (any, error) {
+	if len(parts) == 0 {
+		return value, nil
+	}
+	key := pointerUnescape.Replace(parts[0])
+	switch typed := container.(type) {
+	case nil:
+		return setAt(map[string]any{}, parts, pointer, value)
+	case map[string]any:
+		child, err := setAt(typed[key], parts[1:], pointer, value)
+		if err != nil {
+			return nil, err
+		}
+		typed[key] = child
+		return typed, nil
+	case []any:
+		if key == "-" {
+			child, err := setAt(nil, parts[1:], pointer, value)
+			return append(typed, child), err
+		}
+		index, err := strconv.Atoi(key)
+		if err != nil || index < 0 || index >= len(typed) {
+			return nil, fmt.Errorf("pointer %s: the list has %d items, no item %q", pointer, len(typed), key)
+		}
+		child, err := setAt(typed[index], parts[1:], pointer, value)
+		if err != nil {
+			return nil, err
+		}
+		typed[index] = child
+		return typed, nil
+	default:
+		return nil, fmt.Errorf("pointer %s: %q is below a plain value", pointer, key)
+	}
+}
