@@ -12,6 +12,9 @@ import (
 	"syscall"
 )
 
+// Lock takes a lock file for this process; it is ErrRunning when another living process has it.
+func Lock(path string) (io.Closer, error) { return lockFile(path) }
+
 // lockFile takes a lock that the system drops when this process ends, however it ends.
 func lockFile(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
