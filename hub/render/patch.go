@@ -8,9 +8,9 @@ import (
 	"sync"
 
 	"sigs.k8s.io/kustomize/api/filters/patchjson6902"
-	"sigs.k8s.io/kustomize/api/filters/patchstrategicmerge"
 	"sigs.k8s.io/kustomize/kyaml/kio"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
+	"sigs.k8s.io/kustomize/kyaml/yaml/merge2"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/plugins/renderer"
@@ -127,7 +127,15 @@ func filterOf(object, merge map[string]any, text string) (kio.Filter, error) {
 	}
 	named["apiVersion"], named["kind"], named["metadata"] = object["apiVersion"], object["kind"], metadata
 	node, err := toNode(named)
-	return patchstrategicmerge.Filter{Patch: node}, err
+	return strategicMerge{node}, err
+}
+
+// strategicMerge keeps the order of lists as it is and adds new items at the end, as kubectl does.
+type strategicMerge struct{ patch *yaml.RNode }
+
+func (m strategicMerge) Filter(nodes []*yaml.RNode) ([]*yaml.RNode, error) {
+	merged, err := merge2.Merge(m.patch, nodes[0], yaml.MergeOptions{ListIncreaseDirection: yaml.MergeOptionsListAppend})
+	return []*yaml.RNode{merged}, err
 }
 
 func toNode(value map[string]any) (*yaml.RNode, error) {
