@@ -2,9 +2,11 @@ package labels_test
 
 import data.labels
 
-findings(metadata) := labels.deny with input as {
-	"parameters": {"labels": ["app.kubernetes.io/name", "fleet.example.com/team"]},
-	"object": {"metadata": metadata},
+findings(metadata) := result if {
+	result := labels.deny with input as {
+		"parameters": {"labels": ["app.kubernetes.io/name", "fleet.example.com/team"]},
+		"object": {"metadata": metadata},
+	}
 }
 
 test_both_labels_pass if count(findings({"labels": {"app.kubernetes.io/name": "x", "fleet.example.com/team": "ml"}})) == 0

@@ -2,7 +2,9 @@ package privileged_test
 
 import data.privileged
 
-findings(containers, spec) := privileged.deny with input as {"containers": containers, "pod": {"spec": spec}}
+findings(containers, spec) := result if {
+	result := privileged.deny with input as {"containers": containers, "pod": {"spec": spec}}
+}
 
 test_plain_pod_passes if count(findings([{"name": "a"}], {})) == 0
 

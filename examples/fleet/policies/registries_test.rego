@@ -4,9 +4,11 @@ import data.registries
 
 parameters := {"registries": ["registry.example.com/"]}
 
-findings(image) := registries.deny with input as {
-	"parameters": parameters,
-	"containers": [{"name": "main", "image": image}],
+findings(image) := result if {
+	result := registries.deny with input as {
+		"parameters": parameters,
+		"containers": [{"name": "main", "image": image}],
+	}
 }
 
 test_approved_registry_passes if count(findings("registry.example.com/ml/train:1")) == 0
