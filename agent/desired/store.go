@@ -181,7 +181,7 @@ func (s *Store) accept(ctx context.Context, next Set) error {
 		return fmt.Errorf("cannot accept the desired set: its %d entries take %d bytes, a Secret holds %d", len(next.Entries), len(data), maxState)
 	}
 	secret := &corev1.Secret{ObjectMeta: s.config.Secrets.Own(stateName, "state"), Data: map[string][]byte{"state": data}}
-	if err := s.config.Secrets.Put(ctx, secret); err != nil {
+	if err := s.config.Secrets.Put(ctx, secret, true); err != nil {
 		return fmt.Errorf("cannot write the accepted set: %w", err)
 	}
 	s.set, s.previous = next, previous

@@ -161,7 +161,7 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 	written := map[string]bool{}
 	if !gone {
 		var err error
-		if written, err = s.write(ctx, next); err != nil {
+		if written, err = s.write(ctx, next, had); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, inventory Inventory) (map[string]bool, error) {
+func (s *Store) write(ctx context.Context, inventory Inventory, had map[string]bool) (map[string]bool, error) {
 	count := uint32(1)
 	for int(count)*shardRecords < len(inventory.Records) {
 		count *= 2
@@ -220,7 +220,7 @@ func (s *Store) write(ctx context.Context, inventory Inventory) (map[string]bool
 		}
 		secret := &corev1.Secret{ObjectMeta: s.secrets.Own(shardName(inventory.Bundle, count, i), "inventory"), Data: map[string][]byte{"records": data}}
 		secret.Annotations = map[string]string{"fleet.periplus.dev/bundle": inventory.Bundle}
-		if err := s.secrets.Put(ctx, secret); err != nil {
+		if err := s.secrets.Put(ctx, secret, had[secret.Name]); err != nil {
 			return nil, fmt.Errorf("cannot write the inventory of %q: %w", inventory.Bundle, err)
 		}
 		written[secret.Name] = true

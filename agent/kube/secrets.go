@@ -88,15 +88,27 @@ func (s *Secrets) Create(ctx context.Context, secret *corev1.Secret) error {
 	return err
 }
 
-// Put writes a Secret whether or not it is there. The agent is the only writer of its Secrets, so the last word counts.
-func (s *Secrets) Put(ctx context.Context, secret *corev1.Secret) error {
+// Put writes a Secret, which exists as far as the caller knows; if that is wrong it is written all the same. The agent
+// is the only writer of its Secrets, so the last word counts.
+func (s *Secrets) Put(ctx context.Context, secret *corev1.Secret, exists bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	err := s.rest.Put().Namespace(s.namespace).Resource("secrets").Name(secret.Name).Param("fieldManager", FieldManager).Body(secret).Do(ctx).Error()
-	if apierrors.IsNotFound(err) {
+	create := func() error {
 		return s.rest.Post().Namespace(s.namespace).Resource("secrets").Param("fieldManager", FieldManager).Body(secret).Do(ctx).Error()
 	}
-	return err
+	update := func() error {
+		return s.rest.Put().Namespace(s.namespace).Resource("secrets").Name(secret.Name).Param("fieldManager", FieldManager).Body(secret).Do(ctx).Error()
+	}
+	if exists {
+		if err := update(); !apierrors.IsNotFound(err) {
+			return err
+		}
+		return create()
+	}
+	if err := create(); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return update()
 }
 
 // Delete removes a Secret; one that is gone is no error.

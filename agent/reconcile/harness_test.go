@@ -33,7 +33,8 @@ import (
 	"github.com/periplus-fleet/periplus/e2e/testenv"
 )
 
-const patience = 30 * time.Second
+// patience bounds every wait.
+var patience = 30 * time.Second
 
 // member is an agent's reconciler over a real API server, in a namespace of its own, with a hub that only listens.
 type member struct {

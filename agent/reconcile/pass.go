@@ -123,7 +123,9 @@ func (r *Reconciler) waitsFor(set desired.Set, entry *linkv1.Entry) string {
 		r.mu.Lock()
 		status := r.bundle(name).last()
 		r.mu.Unlock()
-		if status.GetState() != linkv1.State_STATE_READY || status.GetAppliedRevision() != needed.GetRevision() {
+		// A bundle of which only a removal waits for a person is as ready as it gets.
+		ready := status.GetState() == linkv1.State_STATE_READY || status.GetState() == linkv1.State_STATE_HELD
+		if !ready || status.GetAppliedRevision() != needed.GetRevision() {
 			return fmt.Sprintf("waits for bundle %s to be ready", name)
 		}
 	}

@@ -28,6 +28,10 @@ func (p *pass) prune(ctx context.Context) {
 func (p *pass) remove(ctx context.Context) {
 	defer p.report(ctx)
 	p.b.takeFresh()
+	if p.inv.Account == "" {
+		// Never the agent's own rights.
+		p.inv.Account = account(p.name, nil)
+	}
 	client, err := p.r.config.Cluster.As(p.inv.Account)
 	if err != nil {
 		p.problem = err.Error()
