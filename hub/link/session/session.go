@@ -322,3 +322,27 @@ func position(p *linkv1.Position) (delivery.Position, error) {
 	hash, err := content.HashFrom(p.GetSetHash())
 	return delivery.Position{Epoch: p.GetEpoch(), Generation: p.GetGeneration(), SetHash: hash}, err
 }
+
+// Name of the request, for metrics.
+func (r Request) Name() string {
+	switch {
+	case r.Claim != nil:
+		return "Claim"
+	case r.Head:
+		return "Head"
+	case r.Since != nil:
+		return "Since"
+	case r.Whole:
+		return "Whole"
+	case r.Accept != nil:
+		return "Accept"
+	case r.Report != nil:
+		return "Report"
+	case r.Relearn != nil:
+		return "Relearn"
+	case r.Commands:
+		return "Commands"
+	default:
+		return "Answer"
+	}
+}
