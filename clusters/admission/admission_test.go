@@ -110,7 +110,7 @@ func TestFieldsThatGitDeclares(t *testing.T) {
 metadata:
   name: eu-1
   labels: {env: prod, fleet.periplus.dev/repo: fleet}
-  annotations: {fleet.periplus.dev/source: fleet/clusters/eu-1.yaml}
+  annotations: {fleet.periplus.dev/source: clusters/eu-1.yaml}
 spec:
   variables: {domain: eu.example.com}
   provision: {clusterRef: {name: eu-1}}
@@ -153,7 +153,7 @@ func TestDeletion(t *testing.T) {
 	ctx := t.Context()
 	make := func(name, labels, spec string) *unstructured.Unstructured {
 		t.Helper()
-		cluster := w.object("kind: FleetCluster\nmetadata: {name: " + name + ", labels: {" + labels + "}, annotations: {fleet.periplus.dev/source: fleet/clusters/x.yaml, fleet.periplus.dev/writer: fleet-writer}}\nspec: " + spec)
+		cluster := w.object("kind: FleetCluster\nmetadata: {name: " + name + ", labels: {" + labels + "}, annotations: {fleet.periplus.dev/source: clusters/x.yaml, fleet.periplus.dev/writer: fleet-writer}}\nspec: " + spec)
 		if err := w.repo.Create(ctx, cluster); err != nil {
 			t.Fatal(err)
 		}
@@ -168,12 +168,14 @@ func TestDeletion(t *testing.T) {
 		by      client.Client
 		refusal string
 	}{
-		"ProtectedByDefault": {reason: "where we provision", spec: topology, by: w.person, refusal: "is protected: first set spec.deletion.protected to false in fleet/clusters/x.yaml"},
-		"ProtectedFromHub":   {reason: "from everyone", spec: topology, by: w.hub, refusal: "is protected"},
-		"Unprotected":        {reason: "a person's own cluster", spec: unprotected, by: w.person},
-		"JoinedByDefault":    {reason: "nothing is lost with it", spec: "{}", by: w.person},
-		"GitsByPerson":       {reason: "Git would make it again", labels: "fleet.periplus.dev/repo: fleet", spec: unprotected, by: w.person, refusal: "comes from Git: remove it from fleet/clusters/x.yaml"},
-		"GitsByWriter":       {reason: "a commit removed it", labels: "fleet.periplus.dev/repo: fleet", spec: unprotected, by: w.repo},
+		"ProtectedByDefault": {reason: "where we provision", spec: topology, by: w.person, refusal: "is protected: first set spec.deletion.protected to false, then"},
+		"ProtectedInGit": {reason: "it says where to unprotect it", labels: "fleet.periplus.dev/repo: fleet", spec: topology, by: w.repo,
+			refusal: "is protected: first set spec.deletion.protected to false in fleet/clusters/x.yaml, in a commit of its own, then"},
+		"ProtectedFromHub": {reason: "from everyone", spec: topology, by: w.hub, refusal: "is protected"},
+		"Unprotected":      {reason: "a person's own cluster", spec: unprotected, by: w.person},
+		"JoinedByDefault":  {reason: "nothing is lost with it", spec: "{}", by: w.person},
+		"GitsByPerson":     {reason: "Git would make it again", labels: "fleet.periplus.dev/repo: fleet", spec: unprotected, by: w.person, refusal: "comes from Git: remove it from fleet/clusters/x.yaml"},
+		"GitsByWriter":     {reason: "a commit removed it", labels: "fleet.periplus.dev/repo: fleet", spec: unprotected, by: w.repo},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
