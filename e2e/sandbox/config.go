@@ -103,3 +103,6 @@ func (s steps) do(what string, work func() error) error {
 func (s steps) say(format string, args ...any) {
 	fmt.Fprintf(s.out, "[%5.1fs] %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
 }
+
+// Absolute is the folder's absolute path.
+func (c Config) Absolute() string { return c.absolute() }

@@ -199,6 +199,12 @@ func (s *Sandbox) Start(ctx context.Context, name string) error {
 	return fmt.Errorf("the sandbox has no part %q", name)
 }
 
+// HubReady asks the hub.
+func (s *Sandbox) HubReady(ctx context.Context) error { return hubSpec(s.cfg, s.Ports).Ready(ctx) }
+
+// Reinstall applies again what an administrator installs for a hub: kinds, accounts, rights and admission policies.
+func (s *Sandbox) Reinstall(ctx context.Context) error { return install(ctx, s.Admin) }
+
 // Pid of a part; 0 while it does not run.
 func (s *Sandbox) Pid(name string) int {
 	for _, p := range s.parts {
