@@ -187,32 +187,40 @@ func (r *reading) keepVanished() {
 	}
 }
 
-// refuseCycles freezes the bundles of each cycle of dependsOn at what they were before; new ones are left out.
+// refuseCycles takes back what made cycles of dependsOn: a bundle whose dependencies changed stays as it was, a new one is
+// left out. Bundles that did not change are left alone: they were not part of a cycle before.
 func (r *reading) refuseCycles(previous map[string]BundleDecl) {
 	for {
 		cycle := findCycle(r.snapshot.Bundles)
-		if cycle == nil {
+		if cycle == nil || !r.breakCycle(cycle, previous) {
 			return
 		}
-		text := strings.Join(cycle, " -> ")
-		var kept []BundleDecl
-		for _, bundle := range r.snapshot.Bundles {
-			if !slices.Contains(cycle, string(bundle.Key)) {
-				kept = append(kept, bundle)
-				continue
-			}
-			why := refusal(bundle.File, bundle.LineOf("spec.dependsOn"), "spec.dependsOn", "the dependencies form a cycle: %s", text)
-			if bundle.Frozen == "" {
-				r.refuse(why)
-				before, ok := r.freezeBundle(bundle.Path, Describe(why), previous)
-				// A version that still is part of the cycle would be found again and again.
-				if ok && !slices.Equal(dependencies(before), dependencies(bundle)) {
-					kept = append(kept, before)
-				}
-			}
-		}
-		r.snapshot.Bundles = kept
 	}
+}
+
+// breakCycle says whether anything could be taken back.
+func (r *reading) breakCycle(cycle []string, previous map[string]BundleDecl) bool {
+	var kept []BundleDecl
+	broken := false
+	for _, bundle := range r.snapshot.Bundles {
+		if !slices.Contains(cycle, string(bundle.Key)) || bundle.Frozen != "" {
+			kept = append(kept, bundle)
+			continue
+		}
+		why := refusal(bundle.File, bundle.LineOf("spec.dependsOn"), "spec.dependsOn", "the dependencies form a cycle: %s", strings.Join(cycle, " -> "))
+		before, had := r.freezeBundle(bundle.Path, Describe(why), previous)
+		if had && slices.Equal(dependencies(before), dependencies(bundle)) {
+			kept = append(kept, bundle)
+			continue
+		}
+		broken = true
+		r.refuse(why)
+		if had {
+			kept = append(kept, before)
+		}
+	}
+	r.snapshot.Bundles = kept
+	return broken
 }
 
 func dependencies(bundle BundleDecl) []string {

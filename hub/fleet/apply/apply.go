@@ -108,7 +108,9 @@ func declarations(in Input) []declaration {
 	for _, resource := range in.Snapshot.Resources {
 		out = append(out, declaration{resource.Position, resource.Object})
 	}
-	slices.SortStableFunc(out, func(a, b declaration) int { return rank(a.object.GroupVersionKind()) - rank(b.object.GroupVersionKind()) })
+	slices.SortStableFunc(out, func(a, b declaration) int {
+		return rank(a.object.GroupVersionKind()) - rank(b.object.GroupVersionKind())
+	})
 	for _, cluster := range in.Snapshot.Clusters {
 		out = append(out, declaration{cluster.Position, cluster.Object})
 	}
@@ -229,4 +231,3 @@ func clip(name string, limit int) string {
 	digest := string(content.Sum([]byte(name)))
 	return name[:limit-13] + "-" + digest[len(digest)-12:]
 }
-
