@@ -1,0 +1,166 @@
+// Package agent is the one process that a member cluster runs: it dials out to the hub, holds what the hub asks of this
+// cluster, brings the cluster to it and keeps it there, and reports. Run is the list of its parts and who talks to whom:
+//
+//	link --accepted set--> desired --changed--> reconcile --status--> link
+//	                                 observe --changed object--> reconcile --> apply, prune
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+
+	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/identity"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
+	"github.com/periplus-fleet/periplus/agent/link"
+	"github.com/periplus-fleet/periplus/agent/link/session"
+	"github.com/periplus-fleet/periplus/agent/reconcile"
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+)
+
+// Config of an agent.
+type Config struct {
+	// Kubernetes is the cluster's API server, as the agent's own ServiceAccount.
+	Kubernetes *rest.Config
+	// Namespace that the agent runs in and keeps its state in.
+	Namespace string
+	// HubEndpoints are addresses (host:port) of the hub's link, for the first contact.
+	HubEndpoints []string
+	// HubCAHash is "sha256:<hex>" of the public key of the hub's CA.
+	HubCAHash string
+	// JoinSecret names the Secret with the join token.
+	JoinSecret string
+	// HealthAddress to serve /healthz and /readyz on; "" for none.
+	HealthAddress string
+	Version       string
+	Log           *slog.Logger
+}
+
+const (
+	// memoryLimit leaves the runtime room below 64 MiB for what it does not count.
+	memoryLimit = 52 << 20
+	gcPercent   = 50
+	firstRetry  = time.Second
+	lastRetry   = 30 * time.Second
+)
+
+// Run is the agent, until ctx ends.
+func Run(ctx context.Context, config Config) error {
+	limitMemory()
+	cluster := kube.New(config.Kubernetes, config.Namespace)
+	self, err := cluster.As("")
+	if err != nil {
+		return err
+	}
+	secrets, err := cluster.Secrets()
+	if err != nil {
+		return err
+	}
+	var (
+		mark       string
+		store      *desired.Store
+		records    *inventory.Store
+		identified *identity.Identity
+		reconciler *reconcile.Reconciler
+	)
+	// An API server that is away at the start is no reason to end: the pod would only be started again.
+	err = retry(ctx, config.Log, "cannot read what this cluster holds", func() error {
+		if mark, err = fingerprint(ctx, self); err != nil {
+			return err
+		}
+		store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: mark, Log: config.Log,
+			Changed: func() { reconciler.Changed(ctx) }})
+		if err != nil {
+			return err
+		}
+		if records, err = inventory.Open(ctx, secrets); err != nil {
+			return err
+		}
+		identified, err = identity.Open(ctx, identityConfig(config, secrets, mark))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	hub := link.New(link.Config{Identity: identified, Keeper: store, Log: config.Log,
+		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
+		Session:  session.Config{AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
+	mapper := kube.NewMapper(self)
+	facts := newFacts(self, mapper, config.Log)
+	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
+		Hub: hub, Log: config.Log, Served: facts.changed, Now: time.Now})
+
+	tasks, ctx := errgroup.WithContext(ctx)
+	tasks.Go(func() error { return reconciler.Run(ctx) })
+	tasks.Go(func() error { return connect(ctx, identified, hub) })
+	tasks.Go(func() error { return identified.Run(ctx) })
+	tasks.Go(func() error { facts.run(ctx, hub.SetFacts); return nil })
+	tasks.Go(func() error { return serveHealth(ctx, config.HealthAddress, hub.Connected) })
+	if err := tasks.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// connect joins if the agent never did, and holds the link from then on. What was accepted is reconciled meanwhile.
+func connect(ctx context.Context, identified *identity.Identity, hub *link.Client) error {
+	if err := identified.Ensure(ctx); err != nil {
+		return err
+	}
+	return hub.Run(ctx)
+}
+
+// commands lets the link reach a reconciler that is made after it.
+type commands func(context.Context, *linkv1.Command) error
+
+// Do carries out a command of the hub.
+func (c commands) Do(ctx context.Context, command *linkv1.Command) error { return c(ctx, command) }
+
+// instance tells this process from another agent with the same identity.
+func instance() string { return rand.Text() }
+
+// limitMemory keeps the heap small at the cost of some work, unless the environment says otherwise.
+func limitMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// fingerprint tells this cluster from its clones, as far as anything in it does.
+func fingerprint(ctx context.Context, client *kube.Client) (string, error) {
+	namespaces := kube.Resource{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"}
+	namespace, err := client.Get(ctx, namespaces, "", "kube-system")
+	if err != nil {
+		return "", fmt.Errorf("cannot read namespace \"kube-system\": %w", err)
+	}
+	return string(namespace.GetUID()), nil
+}
+
+func retry(ctx context.Context, log *slog.Logger, what string, try func() error) error {
+	wait := firstRetry
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		log.Warn(what, "retry", wait.String(), "error", err)
+		if !sleep(ctx, wait) {
+			return err
+		}
+		wait = min(2*wait, lastRetry)
+	}
+}
