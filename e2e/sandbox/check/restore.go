@@ -24,7 +24,7 @@ func (w *world) restored(ctx context.Context, since time.Time) error {
 	cancel()
 	if err != nil {
 		w.say("not by itself (%v): periplus recover", err)
-		if _, recoverErr := w.periplus(ctx, "recover", "accept", "--all", "--yes"); recoverErr != nil {
+		if _, recoverErr := w.periplus(ctx, "recover", "accept"); recoverErr != nil {
 			err = errors.Join(err, recoverErr)
 		} else {
 			err = w.reconnected(ctx, since)
