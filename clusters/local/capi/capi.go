@@ -176,4 +176,3 @@ func apiVersion(c client.Client) func(context.Context, schema.GroupKind) (string
 		return schema.GroupVersion{Group: kind.Group, Version: version}.String(), nil
 	}
 }
-

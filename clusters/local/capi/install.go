@@ -22,7 +22,9 @@ var crds embed.FS
 var webhookManifests string
 
 // CRDs of Cluster API's core.
-func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) { return install.ReadCRDs(crds, "crds") }
+func CRDs() ([]*apiextensionsv1.CustomResourceDefinition, error) {
+	return install.ReadCRDs(crds, "crds")
+}
 
 // Webhooks of the core that Setup serves, at the base URL and checked with the CA.
 func Webhooks(url string, ca []byte) (*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfiguration, error) {

@@ -26,7 +26,9 @@ type LocalBootstrap struct {
 func (o *LocalBootstrap) GetConditions() []metav1.Condition { return o.Status.Conditions }
 
 // SetConditions replaces the status's conditions.
-func (o *LocalBootstrap) SetConditions(conditions []metav1.Condition) { o.Status.Conditions = conditions }
+func (o *LocalBootstrap) SetConditions(conditions []metav1.Condition) {
+	o.Status.Conditions = conditions
+}
 
 // LocalBootstrapSpec is empty: there is nothing to say.
 type LocalBootstrapSpec struct{}

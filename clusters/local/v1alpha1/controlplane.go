@@ -29,7 +29,9 @@ type LocalControlPlane struct {
 func (o *LocalControlPlane) GetConditions() []metav1.Condition { return o.Status.Conditions }
 
 // SetConditions replaces the status's conditions.
-func (o *LocalControlPlane) SetConditions(conditions []metav1.Condition) { o.Status.Conditions = conditions }
+func (o *LocalControlPlane) SetConditions(conditions []metav1.Condition) {
+	o.Status.Conditions = conditions
+}
 
 // LocalControlPlaneSpec is written by Cluster API's topology controller.
 type LocalControlPlaneSpec struct {
