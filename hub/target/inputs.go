@@ -3,7 +3,9 @@ package target
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -73,12 +75,12 @@ func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster)
 		s.fail("spec.namespace", fmt.Errorf("%q is no namespace: %s", in.Namespace, problems[0]))
 	}
 	in.Values = Merge(s.object("spec.values", spec.Values), s.object(at+".values", target.Values))
-	for key, value := range spec.Labels {
+	for _, key := range slices.Sorted(maps.Keys(spec.Labels)) {
 		field := "spec.labels." + key
 		if in.Labels == nil {
 			in.Labels = map[string]string{}
 		}
-		in.Labels[key] = s.text(field, value)
+		in.Labels[key] = s.text(field, spec.Labels[key])
 		if problems := validation.IsValidLabelValue(in.Labels[key]); len(problems) > 0 {
 			s.fail(field, fmt.Errorf("no valid label value: %s", problems[0]))
 		}
