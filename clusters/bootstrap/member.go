@@ -133,6 +133,7 @@ func (m *member) carryOut(ctx context.Context, do verb, agent *chart.Chart, valu
 		run.ReleaseName, run.Namespace, run.CreateNamespace, run.Labels = Release, Namespace, true, labels
 		run.WaitStrategy, run.Timeout = kube.HookOnlyStrategy, installTimeout
 		run.TakeOwnership, run.ForceConflicts = true, true // what is left of a lost release is taken over
+		run.DisableOpenAPIValidation = true                // the API server validates, and reading its whole schema is slow
 		if _, err := run.RunWithContext(ctx, agent, values); err != nil {
 			return fmt.Errorf("cannot install the agent in cluster %q: %w", m.name, err)
 		}
@@ -140,7 +141,7 @@ func (m *member) carryOut(ctx context.Context, do verb, agent *chart.Chart, valu
 		run := action.NewUpgrade(m.helm)
 		run.Namespace, run.Labels, run.MaxHistory = Namespace, labels, 3
 		run.WaitStrategy, run.Timeout = kube.HookOnlyStrategy, installTimeout
-		run.TakeOwnership, run.ForceConflicts = true, true
+		run.TakeOwnership, run.ForceConflicts, run.DisableOpenAPIValidation = true, true, true
 		if _, err := run.RunWithContext(ctx, Release, agent, values); err != nil {
 			return fmt.Errorf("cannot upgrade the agent in cluster %q: %w", m.name, err)
 		}

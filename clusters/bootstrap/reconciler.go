@@ -42,7 +42,7 @@ const (
 // How often a cluster without a connected agent is looked at, and one that is not up yet.
 const (
 	watchInterval = 30 * time.Second
-	startInterval = 2 * time.Second
+	startInterval = time.Second
 )
 
 // Tokens issues join tokens. A token is for one agent of this cluster, and may replace the identity of an earlier one.

@@ -153,7 +153,9 @@ func TestInstallsOnceAndAgainWhenGone(t *testing.T) {
 	w := start(t)
 	w.reconcile(metav1.ConditionFalse, bootstrap.ReasonWaitingForCluster)
 	w.provideKubeconfig()
+	began := time.Now()
 	w.reconcile(metav1.ConditionTrue, bootstrap.ReasonInstalled)
+	t.Logf("installed in %s", time.Since(began))
 	if got := w.deployment().Spec.Template.Spec.Containers[0].Args[0]; got != "--hub-endpoint=hub.example.com:7443" {
 		t.Errorf("the agent is started with %q", got)
 	}

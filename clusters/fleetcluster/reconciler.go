@@ -30,7 +30,7 @@ import (
 // How often a removal that waits on others is carried on, and a refusal that may depend on others is tried
 // again: neither sends an event.
 const (
-	drainInterval   = 2 * time.Second
+	drainInterval   = time.Second
 	refusedInterval = 30 * time.Second
 )
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/periplus-fleet/periplus/e2e/testenv"
 	"github.com/periplus-fleet/periplus/hub/fleet"
@@ -215,6 +217,46 @@ func TestEveryObjectIsAccepted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is declared for the hub itself is accepted there, with Cluster API's kinds and the local provider's.
+func TestEveryClusterIsAccepted(t *testing.T) {
+	env := testenv.Start(t).NewServer(t)
+	root, err := testenv.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cluster-api").Output()
+	if err != nil {
+		t.Fatalf("cannot find Cluster API's CRDs: %v", err)
+	}
+	_, err = envtest.InstallCRDs(env.Config, envtest.CRDInstallOptions{ErrorIfPathMissing: true, Paths: []string{
+		filepath.Join(root, "api/crds"), filepath.Join(root, "clusters/local/crds"),
+		filepath.Join(strings.TrimSpace(string(module)), "core/config/crd/bases/cluster.x-k8s.io_clusterclasses.yaml")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := client.New(env.Config, client.Options{Scheme: runtime.NewScheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict, namespace, snapshot := client.WithFieldValidation(plain, metav1.FieldValidationStrict), env.Namespace(t), read(t)
+	objects := map[string]map[string]any{}
+	for _, resource := range snapshot.Resources {
+		objects[resource.File+" "+resource.Object.GetKind()] = resource.Object.Object
+	}
+	for _, cluster := range snapshot.Clusters {
+		objects[cluster.File] = cluster.Object.Object
+	}
+	if len(objects) != 5+3 {
+		t.Errorf("%d objects are declared for the hub, want a class, four templates and three clusters", len(objects))
+	}
+	for source, object := range objects {
+		(&unstructured.Unstructured{Object: object}).SetNamespace(namespace)
+		if err := apply(t, strict, object, namespace); err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
 	}
 }
 
