@@ -25,6 +25,8 @@ import (
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/source"
 	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/hub/target"
+	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 // Timing of the control role.
@@ -46,6 +48,7 @@ type Config struct {
 	Process   string
 	Store     *store.Store
 	Source    *source.Repos
+	Resolver  *target.Resolver
 	Renderer  *render.Renderer
 	Gate      *gate.Gate
 	Log       *slog.Logger
@@ -64,7 +67,9 @@ type Controller struct {
 
 	mu    sync.Mutex
 	repos map[client.ObjectKey]*repoState
-	dirty map[string]bool
+	// policies in force by namespace.
+	policies map[string]*engine.Snapshot
+	dirty    map[string]bool
 	// unclaimed bundles by cluster uid, of relearning clusters that wait for a person.
 	unclaimed map[string]string
 	wake      chan struct{}
@@ -76,7 +81,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg: cfg, client: cfg.Manager.GetClient(),
 		epoch:   epoch.Keeper{Client: cfg.Manager.GetClient(), Namespace: cfg.Namespace},
 		writer:  projection.Writer{Client: cfg.Manager.GetClient()},
-		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{},
+		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{},
 		wake: make(chan struct{}, 1),
 	}
 	if err := c.registerRepos(cfg.Manager); err != nil {

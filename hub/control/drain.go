@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/clusters/fleetcluster"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
@@ -22,7 +23,7 @@ func (c *Controller) Drain(ctx context.Context, cluster *v1alpha1.FleetCluster) 
 	if err != nil {
 		return false, "", err
 	}
-	orphan := deletionPolicy(cluster) == v1alpha1.DeletionOrphan
+	orphan := fleetcluster.Policy(cluster) == v1alpha1.DeletionOrphan
 	var changes []store.Change
 	var left []string
 	for _, d := range deliveries {
@@ -65,15 +66,4 @@ func (c *Controller) Forget(ctx context.Context, uid string) error {
 		return err
 	}
 	return c.cfg.Store.RemoveCluster(ctx, c.Term(), uid)
-}
-
-func deletionPolicy(cluster *v1alpha1.FleetCluster) v1alpha1.DeletionPolicy {
-	switch {
-	case cluster.Spec.Deletion.Policy != "":
-		return cluster.Spec.Deletion.Policy
-	case cluster.Spec.Provision != nil && cluster.Spec.Provision.ClusterRef == nil:
-		return v1alpha1.DeletionDelete
-	default:
-		return v1alpha1.DeletionOrphan
-	}
 }

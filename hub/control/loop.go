@@ -14,6 +14,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/hub/target"
 )
@@ -58,9 +59,9 @@ func (c *Controller) planLoop(ctx context.Context) error {
 // planNamespace brings the namespace's deliveries to what its repos declare. A namespace of which some repo was not read
 // since the start is left as it is: what is unknown must not look removed.
 func (c *Controller) planNamespace(ctx context.Context, namespace string) error {
-	declared, ok := c.declared(namespace)
-	if !ok {
-		return nil
+	declared, ok, err := c.declared(ctx, namespace)
+	if !ok || err != nil {
+		return err
 	}
 	in, err := c.gather(ctx, namespace, declared)
 	if err != nil {
@@ -68,7 +69,7 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 	}
 	p := c.planner[namespace]
 	if p == nil {
-		p = &planner{renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, log: c.cfg.Log, outcomes: map[pair]outcome{}}
+		p = &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, log: c.cfg.Log, outcomes: map[pair]outcome{}}
 		c.planner[namespace] = p
 	}
 	changes, err := p.plan(ctx, in)
@@ -103,7 +104,7 @@ func stillDelivered(in planInput, key delivery.Key) bool {
 // gather reads what a plan depends on besides Git: clusters, deliveries, bundles in force, a person's words.
 func (c *Controller) gather(ctx context.Context, namespace string, declared declaration) (planInput, error) {
 	in := planInput{Namespace: namespace, Bundles: declared.bundles, Groups: declared.groups, Policies: declared.policies,
-		Commit: declared.commit, Gone: map[delivery.Key]delivery.Cause{}, Relearning: map[string]bool{},
+		Commit: declared.commit(), Gone: map[delivery.Key]delivery.Cause{}, Relearning: map[string]bool{},
 		Deliveries: map[pair]delivery.Delivery{}, Confirmed: map[string]bool{}, Now: time.Now()}
 	if err := c.gatherClusters(ctx, &in); err != nil {
 		return in, err
@@ -115,15 +116,15 @@ func (c *Controller) gather(ctx context.Context, namespace string, declared decl
 	for _, d := range deliveries {
 		in.Deliveries[pair{d.ClusterUID, d.Bundle}] = d
 	}
-	for repo, commit := range declared.commits {
+	for repo, snapshot := range declared.snapshots {
 		bundles, err := c.cfg.Store.Bundles(ctx, repo)
 		if err != nil {
 			return in, err
 		}
 		for _, bundle := range bundles {
-			if !declared.has(bundle.Key) {
-				in.Gone[bundle.Key] = delivery.Cause{Kind: "commit", Ref: commit,
-					Message: fmt.Sprintf("commit %.12s no longer declares bundle %s (%s)", commit, bundle.Key, bundle.Path)}
+			if !declared.has(bundle.Key) && !snapshot.Frozen.Objects[fleet.ObjectKey("Bundle", bundleName(bundle.Key))] {
+				in.Gone[bundle.Key] = delivery.Cause{Kind: "commit", Ref: snapshot.Commit,
+					Message: fmt.Sprintf("commit %.12s no longer declares bundle %s (%s)", snapshot.Commit, bundle.Key, bundle.Path)}
 			}
 		}
 	}
@@ -134,7 +135,11 @@ func (c *Controller) gather(ctx context.Context, namespace string, declared decl
 	for subject := range words {
 		in.Confirmed[subject] = true
 	}
-	return in, c.cfg.Store.PutBundles(ctx, c.Term(), declared.rows())
+	bundles, err := declared.rows()
+	if err != nil {
+		return in, err
+	}
+	return in, c.cfg.Store.PutBundles(ctx, c.Term(), bundles)
 }
 
 func (c *Controller) gatherClusters(ctx context.Context, in *planInput) error {

@@ -31,7 +31,7 @@ type pair struct {
 // planInput is all that a plan of one namespace depends on.
 type planInput struct {
 	Namespace string
-	Bundles   []*plannedBundle
+	Bundles   []plannedBundle
 	// Gone are bundles that a readable commit positively no longer declares, with that commit.
 	Gone     map[delivery.Key]delivery.Cause
 	Clusters []target.Cluster
@@ -46,14 +46,6 @@ type planInput struct {
 	Now       time.Time
 }
 
-// plannedBundle is a bundle in force with the tree that it is read from.
-type plannedBundle struct {
-	Decl fleet.BundleDecl
-	Tree render.Tree
-	// At returns the tree of another ref of the same repository.
-	At func(ctx context.Context, ref fleet.Ref) (render.Tree, error)
-}
-
 // outcome is what one pair came to, kept so that an unchanged pair costs a map look-up.
 type outcome struct {
 	key     string
@@ -66,6 +58,7 @@ type outcome struct {
 
 // planner turns a namespace's declarations into changes of its deliveries.
 type planner struct {
+	resolver *target.Resolver
 	renderer *render.Renderer
 	gate     *gate.Gate
 	store    contentStore
@@ -89,13 +82,13 @@ func (p *planner) plan(ctx context.Context, in planInput) ([]store.Change, error
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			key := pair{cluster.UID, bundle.Decl.Key}
+			key := pair{cluster.UID, bundle.Key}
 			current, exists := in.Deliveries[key]
-			match, matched, err := target.MatchBundle(bundle.Decl, in.Groups, cluster)
+			match, matched, err := target.MatchBundle(bundle.BundleDecl, in.Groups, cluster)
 			switch {
 			case err != nil:
 				seen[key] = true
-				changes = appendChange(changes, mark(key, current, exists, rollout.ReasonTargetError, err.Error()))
+				changes = appendChange(changes, mark(in, key, current, exists, rollout.ReasonTargetError, err.Error()))
 			case matched:
 				seen[key] = true
 				change, err := p.planPair(ctx, in, bundle, cluster, match, key, current)
@@ -105,9 +98,9 @@ func (p *planner) plan(ctx context.Context, in planInput) ([]store.Change, error
 				changes = appendChange(changes, change)
 			case exists && current.Tombstone == nil:
 				seen[key] = true
-				removals = append(removals, rollout.Removal{ClusterUID: cluster.UID, Bundle: bundle.Decl.Key,
-					Cause: delivery.Cause{Kind: "target", Ref: bundle.Decl.Commit,
-						Message: fmt.Sprintf("bundle %s has no target that matches cluster %s", bundle.Decl.Key, cluster.Name)}})
+				removals = append(removals, rollout.Removal{ClusterUID: cluster.UID, Bundle: bundle.Key,
+					Cause: delivery.Cause{Kind: "target", Ref: in.Commit,
+						Message: fmt.Sprintf("bundle %s has no target that matches cluster %s", bundle.Key, cluster.Name)}})
 			}
 		}
 	}
@@ -125,33 +118,37 @@ func (p *planner) plan(ctx context.Context, in planInput) ([]store.Change, error
 }
 
 // planPair takes one matching pair through inputs, render, gate and rollout.
-func (p *planner) planPair(ctx context.Context, in planInput, bundle *plannedBundle, cluster target.Cluster,
+func (p *planner) planPair(ctx context.Context, in planInput, bundle plannedBundle, cluster target.Cluster,
 	match target.Match, key pair, current delivery.Delivery,
 ) (*store.Change, error) {
 	result, known := p.outcomes[key]
-	inputKey, err := pairKey(bundle.Decl, match, cluster, in)
+	inputKey, err := pairKey(bundle, match, cluster, in)
 	if err != nil {
 		return nil, err
 	}
 	if !known || result.key != inputKey {
-		result, err = p.compute(ctx, in, bundle, cluster, match, key)
+		result, err = p.compute(ctx, in, bundle, cluster, match)
 		if err != nil {
 			return nil, err
 		}
 		result.key = inputKey
 		p.outcomes[key] = result
 	}
-	return decide(in, key, bundle.Decl, result, current), nil
+	return decide(in, key, bundle.BundleDecl, result, current), nil
 }
 
-// pairKey covers everything that a pair's outcome depends on.
-func pairKey(bundle fleet.BundleDecl, match target.Match, cluster target.Cluster, in planInput) (string, error) {
+// pairKey covers everything that a pair's outcome depends on. The hour is part of it, since an exemption ends by the clock.
+func pairKey(bundle plannedBundle, match target.Match, cluster target.Cluster, in planInput) (string, error) {
+	ref := ""
+	if match.Target.Ref != nil {
+		ref = bundle.Refs[refText(*match.Target.Ref)].commit
+	}
 	data, err := json.Marshal(struct {
-		Tree, Policies string
-		Spec           any
-		Match          int
-		Cluster        target.Cluster
-	}{bundle.TreeHash, in.Policies.Digest(), bundle.Spec, match.Index, cluster})
+		Tree, Ref, Policies, Hour string
+		Spec                      any
+		Match                     int
+		Cluster                   target.Cluster
+	}{bundle.TreeHash, ref, in.Policies.Digest, in.Now.UTC().Format("2006-01-02T15"), bundle.Spec, match.Index, cluster})
 	if err != nil {
 		return "", fmt.Errorf("cannot compare inputs of bundle %q on cluster %q: %w", bundle.Key, cluster.Name, err)
 	}
@@ -163,7 +160,7 @@ func pairKey(bundle fleet.BundleDecl, match target.Match, cluster target.Cluster
 func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, current delivery.Delivery) *store.Change {
 	change := store.Change{ClusterUID: key.cluster, Bundle: key.bundle}
 	if result.reason != "" {
-		return mark(key, current, current.ClusterUID != "", result.reason, result.message)
+		return mark(in, key, current, current.ClusterUID != "", result.reason, result.message)
 	}
 	changed := false
 	if !rollout.Same(result.target, current.Target) || current.Tombstone != nil {
@@ -202,12 +199,12 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 }
 
 // mark says why a pair could not be brought to a target; what is assigned stays.
-func mark(key pair, current delivery.Delivery, exists bool, reason, message string) *store.Change {
+func mark(in planInput, key pair, current delivery.Delivery, exists bool, reason, message string) *store.Change {
 	if exists && current.Reason == reason && current.Message == message {
 		return nil
 	}
 	return &store.Change{ClusterUID: key.cluster, Bundle: key.bundle, Reason: &reason, Message: &message,
-		Events: []delivery.Event{{Namespace: current.Namespace, Cluster: current.Cluster, Type: reason, Message: message}}}
+		Events: []delivery.Event{event(in, current, key, reason, string(current.Assigned.Revision), "", in.Commit, message)}}
 }
 
 // remove turns allowed removals into tombstones, and marks those that wait for a person.
@@ -234,7 +231,7 @@ func (p *planner) remove(in planInput, removals []rollout.Removal) []store.Chang
 		key := pair{removal.ClusterUID, removal.Bundle}
 		message := fmt.Sprintf("removal waits for a person, as it takes bundles from more than max(%d, %d%%) clusters: periplus confirm --cause %s",
 			rollout.RemovalClusters, rollout.RemovalPercent, rollout.ConfirmID(removal.Cause))
-		changes = appendChange(changes, mark(key, in.Deliveries[key], true, rollout.ReasonRemovalHeld, message))
+		changes = appendChange(changes, mark(in, key, in.Deliveries[key], true, rollout.ReasonRemovalHeld, message))
 	}
 	return changes
 }

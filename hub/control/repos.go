@@ -36,6 +36,8 @@ type repoState struct {
 	snapshot *fleet.Snapshot
 	spec     source.Spec
 	failures int
+	// refs are the other refs of the repository that bundles' targets name.
+	refs map[string]refTree
 	// webhook is the HMAC secret of the push webhook; nil where there is none.
 	webhook []byte
 }
@@ -114,6 +116,12 @@ func (c *Controller) readRepo(ctx context.Context, repo *v1alpha1.FleetRepo, sta
 		return interval, err
 	}
 	if state.snapshot != nil && state.snapshot.Commit == commit && len(state.snapshot.Refused) == 0 {
+		if refs, moved := c.resolveRefs(ctx, key, state, state.snapshot); moved {
+			c.mu.Lock()
+			state.refs = refs
+			c.mu.Unlock()
+			c.Replan(repo.Namespace)
+		}
 		return interval, nil
 	}
 	return interval, c.takeCommit(ctx, repo, key, state, commit)
@@ -180,11 +188,10 @@ func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, k
 		return err
 	}
 	snapshot.Refused = append(snapshot.Refused, refused...)
-	if err := c.compilePolicies(repo.Namespace, key, snapshot); err != nil {
-		return err
-	}
+	c.compilePolicies(repo.Namespace, key, snapshot)
+	refs, _ := c.resolveRefs(ctx, key, state, snapshot)
 	c.mu.Lock()
-	state.snapshot = snapshot
+	state.snapshot, state.refs = snapshot, refs
 	c.mu.Unlock()
 	repo.Status.Commit = commit
 	repo.Status.Clusters, repo.Status.Bundles = int32(len(snapshot.Clusters)), int32(len(snapshot.Bundles))
@@ -220,22 +227,11 @@ func setRepoConditions(repo *v1alpha1.FleetRepo, state *repoState, err error) {
 	case status.RefusedCount > 0:
 		first := status.Refused[0]
 		ready.Status, ready.Reason = metav1.ConditionFalse, "PartlyRefused"
-		ready.Message = fmt.Sprintf("%d refused, what they declared before stays: %s", status.RefusedCount, refusalText(first))
+		ready.Message = fmt.Sprintf("%d refused, what they declared before stays: %s", status.RefusedCount, fleet.Describe(first))
 		stalled.Status, stalled.Reason, stalled.Message = metav1.ConditionTrue, "PartlyRefused", ready.Message
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
 	meta.SetStatusCondition(&status.Conditions, stalled)
-}
-
-func refusalText(r v1alpha1.Refusal) string {
-	where := r.File
-	if r.Line > 0 {
-		where = fmt.Sprintf("%s:%d", where, r.Line)
-	}
-	if r.Field != "" {
-		where += ": " + r.Field
-	}
-	return where + ": " + r.Message
 }
 
 func (c *Controller) repoState(key client.ObjectKey) *repoState {

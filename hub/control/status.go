@@ -14,6 +14,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/projection"
 	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 // statusOwner is the field manager of what this package writes into a FleetCluster's status.
@@ -81,11 +82,42 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 			return err
 		}
 	}
-	view, ok := c.view(namespace, byBundle, clusters.Items)
-	if !ok {
-		return nil
+	found, err := c.findings(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	view, ok, err := c.view(ctx, namespace, byBundle, found, clusters.Items)
+	if !ok || err != nil {
+		return err
 	}
 	return c.writer.Write(ctx, view)
+}
+
+// findings counts the gate's results by policy.
+func (c *Controller) findings(ctx context.Context, namespace string) (map[string]*v1alpha1.PolicyStatus, error) {
+	out := map[string]*v1alpha1.PolicyStatus{}
+	query := store.Query{Namespaces: []string{namespace}, Limit: 1000}
+	for {
+		page, err := c.cfg.Store.ListPolicyResults(ctx, query)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range page.Items {
+			if out[row.Policy] == nil {
+				out[row.Policy] = &v1alpha1.PolicyStatus{}
+			}
+			switch {
+			case row.Result == engine.ResultSkip:
+			case row.Action == string(v1alpha1.PolicyDeny):
+				out[row.Policy].Denied++
+			default:
+				out[row.Policy].Warned++
+			}
+		}
+		if query.Cursor = page.Next; query.Cursor == "" {
+			return out, nil
+		}
+	}
 }
 
 func tally[K comparable](tallies map[K]*projection.Tally, key K) *projection.Tally {

@@ -26,7 +26,7 @@ func (t *Tally) Add(d delivery.Delivery, about string) {
 			t.Trouble = about + ": " + message
 		}
 	}
-	switch StateOf(d) {
+	switch d.State() {
 	case "Ready":
 		t.Count.Ready++
 	case "Held":
@@ -47,26 +47,6 @@ func (t *Tally) Add(d delivery.Delivery, about string) {
 		t.Waiting++
 	}
 	t.Count.Display = fmt.Sprintf("%d/%d", t.Count.Ready, t.Count.Total)
-}
-
-// StateOf is a delivery's state in one word: what holds it first, then what its agent says of the assigned revision.
-func StateOf(d delivery.Delivery) string {
-	switch d.Reason {
-	case "Held", "RemovalHeld", "Suspended":
-		return "Held"
-	case "RenderFailed", "TargetError":
-		return "Failed"
-	}
-	if d.Tombstone != nil {
-		return "Removing"
-	}
-	if d.Observed.State == "Held" {
-		return "Held"
-	}
-	if d.Observed.Revision != d.Assigned.Revision || d.Observed.State == "" {
-		return "Pending"
-	}
-	return d.Observed.State
 }
 
 // Conditions are Ready, Reconciling and Stalled of what the tally sums up. frozen says why Git's newer version is refused.

@@ -10,7 +10,6 @@ import (
 	"github.com/periplus-fleet/periplus/api/content"
 	statusv1 "github.com/periplus-fleet/periplus/api/proto/periplus/status/v1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
-	"github.com/periplus-fleet/periplus/hub/projection"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
 
@@ -89,7 +88,7 @@ func (s *Service) deliveryView(d delivery.Delivery, row delivery.Cluster) *statu
 	view := &statusv1.Delivery{Namespace: d.Namespace, Cluster: d.Cluster, Bundle: string(d.Bundle),
 		TargetRevision: string(d.Target.Revision), AssignedRevision: string(d.Assigned.Revision), PreviousRevision: string(d.Previous.Revision),
 		AppliedRevision: string(d.Observed.AppliedRevision), TargetCommit: d.Target.Commit, AssignedCommit: d.Assigned.Commit,
-		Target: d.Target.TargetName, State: projection.StateOf(d), Reason: d.Reason, Message: d.Message, Changed: stamp(d.Observed.ChangedAt),
+		Target: d.Target.TargetName, State: d.State(), Reason: d.Reason, Message: d.Message, Changed: stamp(d.Observed.ChangedAt),
 		Counts: &statusv1.Counts{Objects: d.Observed.Counts.Objects, Applied: d.Observed.Counts.Applied, Ready: d.Observed.Counts.Ready,
 			Drifted: d.Observed.Counts.Drifted, Failed: d.Observed.Counts.Failed, PrunePending: d.Observed.Counts.PrunePending}}
 	if view.GetMessage() == "" {

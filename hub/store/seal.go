@@ -1,0 +1,52 @@
+package store
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"github.com/periplus-fleet/periplus/api/content"
+)
+
+// sealer encrypts the content of Secrets with AES-256-GCM, bound to its digest.
+type sealer struct{ aead cipher.AEAD }
+
+func newSealer(key []byte) (*sealer, error) {
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("the store's key has %d bytes, not %d", len(key), KeySize)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	return &sealer{aead}, nil
+}
+
+func (s *sealer) seal(digest content.Digest, data []byte) []byte {
+	if !digest.Secret() {
+		return data
+	}
+	nonce := make([]byte, s.aead.NonceSize())
+	rand.Read(nonce)
+	return s.aead.Seal(nonce, nonce, data, []byte(digest))
+}
+
+func (s *sealer) open(digest content.Digest, data []byte) ([]byte, error) {
+	if !digest.Secret() {
+		return data, nil
+	}
+	if len(data) < s.aead.NonceSize() {
+		return nil, errors.New("sealed content is too short")
+	}
+	plain, err := s.aead.Open(nil, data[:s.aead.NonceSize()], data[s.aead.NonceSize():], []byte(digest))
+	if err != nil {
+		return nil, fmt.Errorf("cannot decrypt secret content: is the store's key the one that it was written with? %w", err)
+	}
+	return plain, nil
+}
