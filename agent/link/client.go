@@ -114,7 +114,6 @@ func (c *Client) Connected() bool { return c.connected.Load() }
 
 // Run keeps the link until ctx ends. It may be called once.
 func (c *Client) Run(ctx context.Context) error {
-	defer close(c.done)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.machine = session.New(c.config.Session, c.config.Keeper.Accepted())
@@ -128,7 +127,9 @@ func (c *Client) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			close(c.done) // whoever waits to be heard gives up
 			<-finished
+			c.connected.Store(false)
 			return nil
 		case happened := <-c.events:
 			happened(ctx)

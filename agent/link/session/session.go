@@ -256,7 +256,9 @@ func (m *Machine) Report(status *linkv1.BundleStatus) Output {
 // Removed says that a bundle's tombstone is carried out. The tombstone stays in the accepted set until the hub knows, so
 // that an agent that restarts in between finds it, has nothing to do, and says so again.
 func (m *Machine) Removed(bundle string) Output {
-	if m.accepted.Entries[bundle] != nil {
+	// The reconciler may be done before the write of the set that told it is answered here.
+	leaving := m.job != nil && m.job.storing && m.job.next.Tombstones[bundle] != nil
+	if m.accepted.Entries[bundle] != nil && !leaving {
 		return m.take() // the hub wants it again meanwhile
 	}
 	m.status.remove(bundle)
