@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// groups that the embedded core reconciles.
-var groups = []string{"cluster.x-k8s.io_", "addons.cluster.x-k8s.io_"}
+// groups that the embedded core reconciles or, like runtime extensions, watches even where they are left out.
+var groups = []string{"cluster.x-k8s.io_", "addons.cluster.x-k8s.io_", "runtime.cluster.x-k8s.io_"}
 
 func main() {
 	if err := run(); err != nil {
