@@ -29,6 +29,9 @@ type Record struct {
 	Input  string         `json:"input,omitempty"`
 	// Fields is owned.Digest of the object as the apply left it: another value in the live object is drift.
 	Fields string `json:"fields,omitempty"`
+	// Transient objects end by themselves (a Job that is removed some time after it finished): that one is gone says that
+	// it is done.
+	Transient bool `json:"transient,omitempty"`
 	// Confirmed by a person: its removal is not held.
 	Confirmed bool `json:"confirmed,omitempty"`
 }

@@ -22,7 +22,8 @@ const (
 	// A watch is renewed after about an hour: at rest that is its only request.
 	watchSeconds = 3600
 	minBackOff   = 500 * time.Millisecond
-	maxBackOff   = time.Minute
+	// The longest wait is also the longest that drift may go unseen after the API server was away.
+	maxBackOff = 15 * time.Second
 )
 
 // watcher watches one kind as one ServiceAccount: the whole cluster where it may, else the namespaces of the objects

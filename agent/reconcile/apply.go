@@ -203,7 +203,8 @@ func (p *pass) settle(t *task) {
 	}
 	live := t.result.Live
 	record := inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource, Namespaced: t.resource.Namespaced,
-		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored)}
+		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored),
+		Transient: transient(live)}
 	moved := t.recorded && t.record.Reach() != record.Reach()
 	p.inv.Records[t.id] = record
 	if t.from != "" {
@@ -249,4 +250,10 @@ func (p *pass) fail(t *task, err error, retry bool) {
 	if retry {
 		p.soon(after)
 	}
+}
+
+// transient says that the cluster removes an object by itself once it is done.
+func transient(live *unstructured.Unstructured) bool {
+	_, expires, _ := unstructured.NestedFieldNoCopy(live.Object, "spec", "ttlSecondsAfterFinished")
+	return expires && live.GetKind() == "Job" && live.GroupVersionKind().Group == "batch"
 }

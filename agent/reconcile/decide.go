@@ -66,6 +66,8 @@ func decide(q question) (Action, string) {
 		return Change, "has new options"
 	case !q.Known:
 		return Look, "is not known yet"
+	case !q.Live.Exists && q.Record.Transient:
+		return Nothing, ""
 	case !q.Live.Exists && (q.Mode == driftReport || q.Mode == driftIgnore):
 		return TellMissing, "was deleted"
 	case !q.Live.Exists:

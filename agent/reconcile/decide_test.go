@@ -35,6 +35,7 @@ func TestDecide(t *testing.T) {
 		"NewOptions":            {"", with(func(q *question) { q.Input = "j" }), Change},
 		"Unknown":               {"not seen is not missing", with(func(q *question) { q.Known = false; q.Live = observe.Extract{} }), Look},
 		"Deleted":               {"", with(func(q *question) { q.Live = observe.Extract{} }), Recreate},
+		"DoneAndGone":           {"a Job with a TTL is not run again", with(func(q *question) { q.Live = observe.Extract{}; q.Record.Transient = true }), Nothing},
 		"DeletedAndReport":      {"", with(func(q *question) { q.Live = observe.Extract{}; q.Mode = "Report" }), TellMissing},
 		"DeletedAndIgnore":      {"", with(func(q *question) { q.Live = observe.Extract{}; q.Mode = "Ignore" }), TellMissing},
 		"Replaced":              {"another object is never taken over", with(func(q *question) { q.Live.UID = "v" }), Refuse},

@@ -59,8 +59,15 @@ func (p *pass) removed(ctx context.Context) {
 		p.publish(&linkv1.BundleStatus{Bundle: p.name, State: linkv1.State_STATE_REMOVING, Removing: p.tombstone.GetGeneration()})
 	}
 	p.r.mu.Lock()
-	delete(p.r.bundles, p.name)
+	_, back := p.r.set.Entries[p.name]
+	if !back {
+		delete(p.r.bundles, p.name)
+	}
 	p.r.mu.Unlock()
+	if back {
+		// The bundle came back meanwhile: the next pass applies it anew.
+		return
+	}
 	p.r.config.Hub.Removed(p.name)
 	p.r.wake(p.name, true)
 }
