@@ -28,17 +28,4 @@ func (v *Variant) Objects() ([]Object, error) {
 }
 
 // DecodeBlob decodes an object's content.
-func DecodeBlob(blob []byte) (map[string]any, error) {
-	documents, err := yamldoc.Parse(blob)
-	if err != nil {
-		return nil, err
-	}
-	if len(documents) != 1 {
-		return nil, fmt.Errorf("content holds %d documents, not one object", len(documents))
-	}
-	object, ok := documents[0].Object()
-	if !ok {
-		return nil, fmt.Errorf("content is no object")
-	}
-	return object, nil
-}
+func DecodeBlob(blob []byte) (map[string]any, error) { return yamldoc.ObjectFromJSON(blob) }

@@ -151,13 +151,5 @@ func fromNode(node *yaml.RNode) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents, err := yamldoc.Parse(data)
-	if err != nil || len(documents) != 1 {
-		return nil, fmt.Errorf("the result cannot be read: %w", err)
-	}
-	object, ok := documents[0].Object()
-	if !ok {
-		return nil, errors.New("the result is no object")
-	}
-	return object, nil
+	return yamldoc.ObjectFromJSON(data)
 }

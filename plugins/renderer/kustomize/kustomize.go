@@ -5,7 +5,6 @@ package kustomize
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"strings"
 	"sync"
@@ -77,13 +76,9 @@ func toObject(one *resource.Resource, root, main string) (renderer.Object, error
 	if err != nil {
 		return renderer.Object{}, renderer.Refuse(source, 0, "%v", err)
 	}
-	documents, err := yamldoc.Parse(data)
-	if err != nil || len(documents) != 1 {
-		return renderer.Object{}, fmt.Errorf("cannot read an object from %q: %w", source, err)
-	}
-	value, ok := documents[0].Object()
-	if !ok {
-		return renderer.Object{}, renderer.Refuse(source, 0, "a manifest is a mapping with apiVersion and kind")
+	value, err := yamldoc.ObjectFromJSON(data)
+	if err != nil {
+		return renderer.Object{}, renderer.Refuse(source, 0, "%v", err)
 	}
 	dropOrigin(value)
 	return renderer.Object{Value: value, Source: source}, nil

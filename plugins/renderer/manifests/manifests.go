@@ -111,6 +111,12 @@ func readFile(files fs.FS, file string) ([]renderer.Object, error) {
 // Decode reads the objects of one file; a List gives its items.
 func Decode(file string, data []byte) ([]renderer.Object, error) {
 	documents, err := yamldoc.Parse(data)
+	if err != nil && path.Ext(file) == ".json" {
+		// Not every JSON is YAML: tabs, escapes of surrogates.
+		if object, jsonErr := yamldoc.ObjectFromJSON(data); jsonErr == nil {
+			documents, err = []yamldoc.Document{{Line: 1, Value: object}}, nil
+		}
+	}
 	if err != nil {
 		var mistake *yamldoc.Error
 		if errors.As(err, &mistake) {

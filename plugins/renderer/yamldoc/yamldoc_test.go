@@ -21,9 +21,9 @@ func TestParse(t *testing.T) {
 		},
 		"Scalars": {
 			reason: "Types are JSON's; a date and a Norwegian country code stay text.",
-			text:   "{i: 7, f: 1.5, b: true, n: null, s: 'x', d: 2027-01-31, no: no}",
+			text:   "{i: 7, f: 1.5, b: true, n: null, s: 'x', d: 2027-01-31, no: no, o: 0644}",
 			want: []any{map[string]any{"i": int64(7), "f": 1.5, "b": true, "n": nil, "s": "x",
-				"d": "2027-01-31", "no": "no"}},
+				"d": "2027-01-31", "no": "no", "o": int64(420)}},
 		},
 		"MergeKey": {
 			reason: "A mapping's own keys win over merged ones.",
