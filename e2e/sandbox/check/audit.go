@@ -14,19 +14,15 @@ import (
 
 // event is what the check reads of one line of an API server's audit log.
 type event struct {
-	Stage     string    `json:"stage"`
-	Verb      string    `json:"verb"`
-	URI       string    `json:"requestURI"`
-	Agent     string    `json:"userAgent"`
-	Received  time.Time `json:"requestReceivedTimestamp"`
-	User      user      `json:"user"`
-	As        *user     `json:"impersonatedUser"`
-	Object    object    `json:"objectRef"`
-	Status    status    `json:"responseStatus"`
-	Annotated struct {
-		Decision string `json:"authorization.k8s.io/decision"`
-		Reason   string `json:"authorization.k8s.io/reason"`
-	} `json:"annotations"`
+	Stage    string    `json:"stage"`
+	Verb     string    `json:"verb"`
+	URI      string    `json:"requestURI"`
+	Agent    string    `json:"userAgent"`
+	Received time.Time `json:"requestReceivedTimestamp"`
+	User     user      `json:"user"`
+	As       *user     `json:"impersonatedUser"`
+	Object   object    `json:"objectRef"`
+	Status   status    `json:"responseStatus"`
 }
 
 type user struct {
@@ -38,6 +34,8 @@ type object struct {
 	Resource  string `json:"resource"`
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
+	// Subresource such as status; "" of the object itself.
+	Subresource string `json:"subresource"`
 }
 
 type status struct {

@@ -36,7 +36,8 @@ type step struct {
 	run   func(ctx context.Context, w *world) error
 }
 
-// Steps in their order: each leaves the fleet as declared. The drills that may break most come last.
+// Steps in their order: each leaves the fleet as declared. The drills that may break most come late, and
+// rights are judged by everything that was done.
 func steps() []step {
 	return []step{
 		{"commits", 5 * time.Minute, commits},
@@ -53,6 +54,7 @@ func steps() []step {
 		{"restore-store", 4 * time.Minute, restoreStore},
 		{"restore-projections", 2 * time.Minute, restoreProjections},
 		{"restore-etcd", 4 * time.Minute, restoreEtcd},
+		{"rights", time.Minute, rights},
 	}
 }
 
