@@ -115,6 +115,8 @@ func TestClusterLife(t *testing.T) {
 	}
 	t.Logf("workloads ready after %s", w.eventually("workloads", func(ctx context.Context) string { return ready(ctx, member) }))
 
+	w.agent(member)
+
 	t.Logf("upgraded after %s", w.upgrade("one", "v1.36.0"))
 	if missing := ready(t.Context(), member); missing != "" {
 		t.Errorf("the upgrade lost workloads: %s", missing)

@@ -107,7 +107,7 @@ func newWorld(t *testing.T) *world {
 	}
 	write(t, filepath.Join(folder, "kubeconfig"), kubeconfig)
 	data, err := json.Marshal(settings{Kubeconfig: filepath.Join(folder, "kubeconfig"), DataDir: filepath.Join(folder, "data"), Kube: kube,
-		Agent: os.Getenv("PERIPLUS_TEST_AGENT"), Etcd: etcd.Access(), WebhookPort: ports[3],
+		Agent: fakeAgent(t, folder), Etcd: etcd.Access(), WebhookPort: ports[3],
 		Ports: v1alpha1.PortRange{First: 17000, Last: 17999}})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +142,8 @@ func newClient(t *testing.T, config *rest.Config) client.Client {
 			t.Fatal(err)
 		}
 	}
+	// Cluster API warns about a class that is not reconciled yet: that is what the tests wait for.
+	config.WarningHandler = rest.NoWarnings{}
 	c, err := client.New(config, client.Options{Scheme: scheme})
 	if err != nil {
 		t.Fatal(err)

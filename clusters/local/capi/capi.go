@@ -107,14 +107,19 @@ func clusterCache(ctx context.Context, mgr ctrl.Manager) (clustercache.ClusterCa
 		return nil, err
 	}
 	return clustercache.SetupWithManager(ctx, mgr, clustercache.Options{
-		SecretClient: secrets,
-		Cache:        setup.ClusterCacheCacheOptions(),
-		Client:       setup.ClusterCacheClientOptions(name, 20, 30),
-		// A connect that fails is tried again only after 30 s, so none is tried before the API server answers.
-		ClusterFilter: func(cluster *clusterv1.Cluster) bool {
-			return conditions.IsTrue(cluster, clusterv1.ClusterControlPlaneInitializedCondition)
-		},
+		SecretClient:  secrets,
+		Cache:         setup.ClusterCacheCacheOptions(),
+		Client:        setup.ClusterCacheClientOptions(name, 20, 30),
+		ClusterFilter: connectable,
 	}, options())
+}
+
+// connectable says whether the cluster's API server answers. A connect that fails is tried again only after 30 s, so none is
+// tried before it answers, nor while it restarts for an upgrade or because the provider did: the connection is dropped
+// then, and made anew at once when the control plane is available again.
+func connectable(cluster *clusterv1.Cluster) bool {
+	return conditions.IsTrue(cluster, clusterv1.ClusterControlPlaneInitializedCondition) &&
+		!conditions.IsFalse(cluster, clusterv1.ClusterControlPlaneAvailableCondition)
 }
 
 func options() controller.Options { return controller.Options{MaxConcurrentReconciles: workers} }

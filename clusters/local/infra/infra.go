@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
@@ -28,7 +29,8 @@ import (
 const (
 	address = "127.0.0.1"
 	// A full range may be emptied by others' deletion.
-	fullRetry = 10 * time.Second
+	fullRetry     = 10 * time.Second
+	conflictRetry = 50 * time.Millisecond
 )
 
 // Reconciler of LocalClusters.
@@ -67,6 +69,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 	if isPaused, requeue, err := paused.EnsurePausedCondition(ctx, r.Client, cluster, local); err != nil || isPaused || requeue {
 		return ctrl.Result{}, err
 	}
+	// The port is stored before the rest, so the object that the status is compared with is the one after.
+	var noPort error
+	if local.Spec.ControlPlaneEndpoint.Port == 0 {
+		noPort = r.choose(ctx, local)
+	}
+	if apierrors.IsConflict(noPort) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	}
 	helper, err := patch.NewHelper(local, r.Client)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -76,11 +86,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 			err = client.IgnoreNotFound(patchErr)
 		}
 	}()
-	if local.Spec.ControlPlaneEndpoint.Port == 0 {
-		if full := r.choose(ctx, local); full != nil {
-			conditions.Set(local, metav1.Condition{Type: clusterv1.ReadyCondition, Status: metav1.ConditionFalse, Reason: "NoPort", Message: full.Error()})
-			return ctrl.Result{RequeueAfter: fullRetry}, nil
-		}
+	if noPort != nil {
+		conditions.Set(local, metav1.Condition{Type: clusterv1.ReadyCondition, Status: metav1.ConditionFalse, Reason: "NoPort", Message: noPort.Error()})
+		return ctrl.Result{RequeueAfter: fullRetry}, nil
 	}
 	local.Status.Initialization.Provisioned = ptr.To(true)
 	conditions.Set(local, metav1.Condition{Type: clusterv1.ReadyCondition, Status: metav1.ConditionTrue, Reason: clusterv1.ReadyReason})
@@ -106,7 +114,8 @@ func (r *Reconciler) choose(ctx context.Context, local *v1alpha1.LocalCluster) e
 	before := local.DeepCopy()
 	local.Spec.Ports = ports
 	local.Spec.ControlPlaneEndpoint = clusterv1.APIEndpoint{Host: address, Port: port}
-	if err := r.Client.Patch(ctx, local, client.MergeFrom(before)); err != nil {
+	if err := r.Client.Patch(ctx, local, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
+		local.Spec = before.Spec
 		return fmt.Errorf("cannot record port %d: %w", port, err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
@@ -108,7 +109,10 @@ func (r *Reconciler) ensure(ctx context.Context, cluster *clusterv1.Cluster, mac
 		waiting("MemberUnreachable", "the cluster does not answer")
 		return ctrl.Result{RequeueAfter: memberRetry}, nil
 	}
-	if err := ensureNode(ctx, config, Node(machine)); err != nil {
+	if err := ensureNode(ctx, config, Node(machine)); utilnet.IsConnectionRefused(err) {
+		waiting("MemberUnreachable", "the cluster does not answer")
+		return ctrl.Result{RequeueAfter: memberRetry}, nil
+	} else if err != nil {
 		return ctrl.Result{}, err
 	}
 	local.Spec.ProviderID = providerID(machine)
