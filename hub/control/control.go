@@ -20,6 +20,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/epoch"
+	"github.com/periplus-fleet/periplus/hub/fleet/apply"
 	"github.com/periplus-fleet/periplus/hub/gate"
 	"github.com/periplus-fleet/periplus/hub/projection"
 	"github.com/periplus-fleet/periplus/hub/render"
@@ -48,10 +49,13 @@ type Config struct {
 	Process   string
 	Store     *store.Store
 	Source    *source.Repos
+	Applier   *apply.Applier
 	Resolver  *target.Resolver
 	Renderer  *render.Renderer
 	Gate      *gate.Gate
-	Log       *slog.Logger
+	// OnLead is called once this process leads and the store's epoch is judged, before the manager starts.
+	OnLead func(ctx context.Context, meta store.Meta) error
+	Log    *slog.Logger
 }
 
 // Controller runs the control role.
@@ -107,12 +111,20 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err := c.judgeEpoch(ctx); err != nil {
 		return ignoreCancel(ctx, err)
 	}
+	meta, err := c.cfg.Store.Meta(ctx)
+	if err == nil {
+		err = c.cfg.OnLead(ctx, meta)
+	}
+	if err != nil {
+		return ignoreCancel(ctx, err)
+	}
 	c.ready.Store(true)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var group sync.WaitGroup
 	for name, loop := range map[string]func(context.Context) error{
 		"leadership": c.keepLeading, "write mark": c.keepMark, "plan": c.planLoop, "status": c.statusLoop, "sweep": c.sweepLoop,
+		"controllers": c.cfg.Manager.Start,
 	} {
 		group.Go(func() {
 			if err := loop(ctx); err != nil && ctx.Err() == nil {
@@ -220,6 +232,9 @@ func (c *Controller) sweepLoop(ctx context.Context) error {
 		}
 		if _, err := c.cfg.Store.Sweep(ctx, sweepAge); err != nil && ctx.Err() == nil {
 			c.cfg.Log.Warn("cannot sweep unreferenced content", "error", err)
+		}
+		if err := c.cfg.Store.Forget(ctx, historyAge); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("cannot forget old history", "error", err)
 		}
 	}
 }

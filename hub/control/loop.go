@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -15,6 +14,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/hub/target"
 )
@@ -193,14 +193,15 @@ func targetCluster(cluster *v1alpha1.FleetCluster) (target.Cluster, error) {
 	return out, nil
 }
 
-// CurrentCluster is the identity service's view of a FleetCluster: its uid now and since when certificates count.
-func (c *Controller) CurrentCluster(ctx context.Context, namespace, name string) (uid types.UID, notBefore time.Time, err error) {
+// CurrentCluster is the identity service's view of a FleetCluster; nil where there is none.
+func (c *Controller) CurrentCluster(ctx context.Context, namespace, name string) (*identity.Current, error) {
 	var cluster v1alpha1.FleetCluster
 	if err := c.client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &cluster); err != nil {
-		return "", time.Time{}, err
+		return nil, client.IgnoreNotFound(err)
 	}
+	current := &identity.Current{Namespace: namespace, Name: name, UID: string(cluster.UID)}
 	if cluster.Spec.Identity.NotBefore != nil {
-		notBefore = cluster.Spec.Identity.NotBefore.Time
+		current.NotBefore = cluster.Spec.Identity.NotBefore.Time
 	}
-	return cluster.UID, notBefore, nil
+	return current, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -76,7 +77,7 @@ func (c *Controller) patchRepoStatus(ctx context.Context, before, after *v1alpha
 	comparable := after.DeepCopy()
 	comparable.Status.LastFetch = before.Status.LastFetch
 	recent := before.Status.LastFetch != nil && after.Status.LastFetch != nil && after.Status.LastFetch.Sub(before.Status.LastFetch.Time) < time.Minute
-	if recent && equalStatus(before, comparable) {
+	if recent && equality.Semantic.DeepEqual(before.Status, comparable.Status) {
 		return nil
 	}
 	err := c.client.Status().Patch(ctx, after, client.MergeFrom(before))
@@ -183,11 +184,15 @@ func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, k
 	if err != nil {
 		return err
 	}
-	refused, err := apply.Apply(ctx, c.applyConfig(), repo, snapshot)
+	account := repo.Spec.ServiceAccountName
+	if account == "" {
+		account = "periplus-fleet"
+	}
+	applied, err := c.cfg.Applier.Apply(ctx, apply.Input{Repo: client.ObjectKeyFromObject(repo), ServiceAccount: account, Snapshot: snapshot})
 	if err != nil {
 		return err
 	}
-	snapshot.Refused = append(snapshot.Refused, refused...)
+	snapshot.Refused = append(snapshot.Refused, applied.Refused...)
 	c.compilePolicies(repo.Namespace, key, snapshot)
 	refs, _ := c.resolveRefs(ctx, key, state, snapshot)
 	c.mu.Lock()
