@@ -24,7 +24,9 @@ const uid = "uid-1"
 // world is both machines of one cluster's link, a store, what is durable in the cluster, and the wires between them.
 // Everything happens when a test says so.
 type world struct {
-	store   *fakestore.Store
+	store *fakestore.Store
+	// real is what the hub's machine asks: store, or another.
+	real    hublink.Store
 	process string
 
 	agent    *agent.Machine
@@ -46,13 +48,18 @@ type world struct {
 	git      map[string]*linkv1.Entry
 	caused   map[string]bool
 	failures []string
+	// trace is what happened, where tracing is on.
+	tracing bool
+	trace   []string
 	// unnoticed is set once the store went back without a new epoch. Then it may hold a tombstone that was carried out and
 	// acknowledged in the life that it forgot, until the bundle is declared again; nothing else may differ.
 	unnoticed bool
 }
 
 func newWorld() *world {
-	w := &world{store: fakestore.New("fleet-1"), process: "hub-a", durable: desired.Set{}.Clone(), git: map[string]*linkv1.Entry{}, caused: map[string]bool{}}
+	w := &world{process: "hub-a", durable: desired.Set{}.Clone(), git: map[string]*linkv1.Entry{}, caused: map[string]bool{}}
+	w.store = fakestore.New("fleet-1")
+	w.real = w.store
 	w.store.AddCluster(uid)
 	w.startAgent()
 	return w
@@ -73,7 +80,7 @@ func status(set desired.Set, bundle string) *linkv1.BundleStatus {
 }
 
 func (w *world) connect() {
-	meta, _ := w.store.Meta(context.Background())
+	meta, _ := w.real.Meta(context.Background())
 	w.disconnect("another connection")
 	w.closed = ""
 	w.hub = hub.New(hub.Config{FleetID: meta.FleetID, Epoch: meta.Epoch})
@@ -84,6 +91,7 @@ func (w *world) disconnect(why string) {
 	if w.hub == nil {
 		return
 	}
+	w.say("closed: %s", why)
 	w.hub, w.requests, w.toHub, w.toAgent, w.closed = nil, nil, nil, nil, why
 	w.agent.Closed()
 	w.fetch = nil
@@ -93,6 +101,7 @@ func (w *world) fromAgent(out agent.Output) {
 	if w.hub != nil {
 		for _, message := range out.Send {
 			w.toHub = append(w.toHub, proto.CloneOf(message))
+			w.say("agent: %s", describeAgent(message))
 		}
 	}
 	if out.Fetch != nil {
@@ -120,6 +129,7 @@ func (w *world) fromHub(out hub.Output) {
 	w.requests = append(w.requests, out.Store...)
 	for _, message := range out.Send {
 		w.toAgent = append(w.toAgent, proto.CloneOf(message))
+		w.say("hub: %s", describeHub(message))
 	}
 	if out.Close != nil {
 		w.disconnect("hub: " + out.Close.Reason)
@@ -141,25 +151,25 @@ func (w *world) call(request hub.Request) hub.Output {
 	ctx, m := context.Background(), w.hub
 	switch {
 	case request.Claim != nil:
-		number, err := w.store.ClaimSession(ctx, uid, w.process, request.Claim.Hello)
+		number, err := w.real.ClaimSession(ctx, uid, w.process, request.Claim.Hello)
 		return m.Claimed(number, errors.Is(err, hublink.ErrDuplicateIdentity), err)
 	case request.Head:
-		return m.HeadRead(w.store.Head(ctx, uid))
+		return m.HeadRead(w.real.Head(ctx, uid))
 	case request.Since != nil:
-		return m.SinceRead(w.store.Since(ctx, uid, *request.Since))
+		return m.SinceRead(w.real.Since(ctx, uid, *request.Since))
 	case request.Whole:
-		return m.WholeRead(w.store.Desired(ctx, uid))
+		return m.WholeRead(w.real.Desired(ctx, uid))
 	case request.Accept != nil:
-		return m.Accepted(*request.Accept, w.store.Accept(ctx, uid, m.Session(), request.Accept.Position, request.Accept.Refused))
+		return m.Accepted(*request.Accept, w.real.Accept(ctx, uid, m.Session(), request.Accept.Position, request.Accept.Refused))
 	case request.Report != nil:
-		applied, err := w.store.Report(ctx, uid, m.Session(), request.Report.GetSequence(), request.Report)
+		applied, err := w.real.Report(ctx, uid, m.Session(), request.Report.GetSequence(), request.Report)
 		return m.Reported(request.Report, applied, err)
 	case request.Relearn != nil:
-		return m.Relearned(request.Relearn, w.store.SaveRelearn(ctx, uid, m.Session(), request.Relearn))
+		return m.Relearned(request.Relearn, w.real.SaveRelearn(ctx, uid, m.Session(), request.Relearn))
 	case request.Commands:
-		return m.CommandsRead(w.store.PendingCommands(ctx, uid))
+		return m.CommandsRead(w.real.PendingCommands(ctx, uid))
 	default:
-		return m.Answered(request.Answer.GetId(), w.store.AnswerCommand(ctx, request.Answer.GetId(), request.Answer.GetError()))
+		return m.Answered(request.Answer.GetId(), w.real.AnswerCommand(ctx, request.Answer.GetId(), request.Answer.GetError()))
 	}
 }
 
@@ -171,6 +181,7 @@ func (w *world) work() bool {
 		w.accept = nil
 		w.checkAccept(accept.Set)
 		w.durable = accept.Set
+		w.say("durable: %s", describeSet(accept.Set))
 		w.fromAgent(w.agent.Stored(accept.ID, nil))
 		w.reconcile()
 	case w.fetch != nil:

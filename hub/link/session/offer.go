@@ -134,7 +134,7 @@ func (m *Machine) WholeRead(set Desired, err error) Output {
 
 func (m *Machine) offerNow(target delivery.Position) {
 	m.head.Desired = target
-	if m.offer == nil || *m.offer != target {
+	if m.offered != target {
 		m.missed = 0
 	}
 	m.offer, m.offered = &target, target
@@ -270,9 +270,7 @@ func (m *Machine) repair() {
 	case m.missed < 2 || !powerOfTwo(m.missed) || m.reading:
 	case m.missed == 2:
 		m.offer = nil
-		missed := m.missed
 		m.read()
-		m.missed = missed
 	default:
 		m.readWhole(forIndex)
 	}
