@@ -48,9 +48,9 @@ type Config struct {
 }
 
 const (
-	// memoryLimit leaves the runtime room below 64 MiB for what it does not count.
-	memoryLimit = 52 << 20
+	// gcPercent keeps the heap of an agent at rest small; memoryLimit keeps a burst below the limit of the chart.
 	gcPercent   = 50
+	memoryLimit = 160 << 20
 	firstRetry  = time.Second
 	lastRetry   = 30 * time.Second
 )

@@ -41,6 +41,8 @@ func New(config *rest.Config, namespace string) *Cluster {
 	// The server's priority and fairness bounds the rate; a second limit here would only add latency to repairs.
 	config.QPS = -1
 	config.UserAgent = "periplus-agent"
+	// What the server warns of is for those who write manifests; here it would be logged at every apply.
+	config.WarningHandler = rest.NoWarnings{}
 	return &Cluster{config: config, namespace: namespace, clients: map[string]*Client{}}
 }
 

@@ -90,6 +90,10 @@ func (p *pass) publish(status *linkv1.BundleStatus) {
 	told := proto.Clone(status).(*linkv1.BundleStatus)
 	told.Events, p.events = p.events, nil
 	p.r.config.Hub.Report(told)
+	if last.GetState() != status.GetState() {
+		p.r.config.Log.Info("bundle changed its state", "bundle", p.name, "state", status.GetState().String(), "revision", status.GetRevision(),
+			"message", status.GetMessage())
+	}
 	if last.GetState() != status.GetState() || last.GetAppliedRevision() != status.GetAppliedRevision() {
 		p.r.wake(p.name, false)
 	}
