@@ -62,7 +62,7 @@ func Install(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(install.Apply(ctx, c, mutating), install.Apply(ctx, c, validating))
+	return errors.Join(installRights(ctx, c), install.Apply(ctx, c, mutating), install.Apply(ctx, c, validating))
 }
 
 // webhookCertificate keeps a CA in the folder, issues a fresh serving certificate, and returns the CA's certificate.

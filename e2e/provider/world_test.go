@@ -36,10 +36,11 @@ import (
 
 // settings hand the provider's configuration to the process that runs it.
 type settings struct {
-	Kubeconfig, DataDir, Kube, Agent string
-	Etcd                             apiserver.Access
-	WebhookPort                      int
-	Ports                            v1alpha1.PortRange
+	Kubeconfig, Installer, DataDir, Kube, Agent string
+
+	Etcd        apiserver.Access
+	WebhookPort int
+	Ports       v1alpha1.PortRange
 }
 
 const settingsVariable = "PERIPLUS_TEST_PROVIDER"
@@ -69,9 +70,13 @@ func serve(path string) error {
 	if err != nil {
 		return err
 	}
+	installs, err := clientcmd.BuildConfigFromFlags("", s.Installer)
+	if err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	return local.Run(ctx, local.Config{Kubeconfig: config, DataDir: s.DataDir, Etcd: s.Etcd, KubeBinary: s.Kube, AgentBinary: s.Agent,
+	return local.Run(ctx, local.Config{Kubeconfig: config, Installer: installs, DataDir: s.DataDir, Etcd: s.Etcd, KubeBinary: s.Kube, AgentBinary: s.Agent,
 		Ports: s.Ports, WebhookPort: s.WebhookPort, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 }
 
@@ -84,7 +89,10 @@ type world struct {
 	provider *exec.Cmd
 }
 
-const patience = 3 * time.Minute
+const (
+	patience  = 3 * time.Minute
+	installer = "installer"
+)
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -101,12 +109,14 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, folder: folder, etcd: etcd.Access(), client: newClient(t, config), settings: filepath.Join(folder, "settings.json")}
-	kubeconfig, err := hub.Kubeconfig("provider", "system:masters")
-	if err != nil {
-		t.Fatal(err)
+	for user, groups := range map[string][]string{local.User: nil, installer: {"system:masters"}} {
+		kubeconfig, err := hub.Kubeconfig(user, groups...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(folder, user), kubeconfig)
 	}
-	write(t, filepath.Join(folder, "kubeconfig"), kubeconfig)
-	data, err := json.Marshal(settings{Kubeconfig: filepath.Join(folder, "kubeconfig"), DataDir: filepath.Join(folder, "data"), Kube: kube,
+	data, err := json.Marshal(settings{Kubeconfig: filepath.Join(folder, local.User), Installer: filepath.Join(folder, installer), DataDir: filepath.Join(folder, "data"), Kube: kube,
 		Agent: fakeAgent(t, folder), Etcd: etcd.Access(), WebhookPort: ports[3],
 		Ports: v1alpha1.PortRange{First: 17000, Last: 17999}})
 	if err != nil {
