@@ -51,6 +51,9 @@ func (s State) Settled(commit string) error {
 			len(s.Clusters), s.Repo.Status.Clusters, len(s.Bundles), s.Repo.Status.Bundles)
 	}
 	var waiting []string
+	for _, refusal := range s.Repo.Status.Refused {
+		waiting = append(waiting, fmt.Sprintf("%s:%d is refused (%s)", refusal.File, refusal.Line, refusal.Message))
+	}
 	for _, cluster := range s.Clusters {
 		if !ready(cluster.Status.Conditions, cluster.Generation) {
 			waiting = append(waiting, "cluster "+cluster.Name+because(cluster.Status.Conditions))
@@ -102,7 +105,7 @@ func (s *Sandbox) narrate(state State, said map[string]string) {
 		}
 	}
 	for _, refusal := range state.Repo.Status.Refused {
-		note("refused", fmt.Sprintf("%s:%d %s", refusal.File, refusal.Line, refusal.Message))
+		note(fmt.Sprintf("refused: %s:%d", refusal.File, refusal.Line), refusal.Message)
 	}
 	for _, cluster := range state.Clusters {
 		for _, stage := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionConnected, v1alpha1.ConditionAgentInstalled, v1alpha1.ConditionProvisioned} {
