@@ -7,8 +7,10 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -28,7 +30,8 @@ const (
 
 // registerClusters replans a namespace when one of its FleetClusters changes.
 func (c *Controller) registerClusters(mgr manager.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("fleetcluster-plan").For(&v1alpha1.FleetCluster{}).
+	declared := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).Named("fleetcluster-plan").For(&v1alpha1.FleetCluster{}, builder.WithPredicates(declared)).
 		Complete(reconcile.Func(func(_ context.Context, request reconcile.Request) (reconcile.Result, error) {
 			c.Replan(request.Namespace)
 			return reconcile.Result{}, nil

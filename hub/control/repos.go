@@ -12,9 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -30,6 +32,8 @@ const (
 	retryFirst = 2 * time.Second
 	retryMax   = 5 * time.Minute
 	refusedMax = 50
+	// applyAgain is how soon what the hub's API should hold is applied again, though the commit is the same.
+	applyAgain = 5 * time.Minute
 )
 
 // repoState is one FleetRepo as this process knows it.
@@ -37,6 +41,8 @@ type repoState struct {
 	snapshot *fleet.Snapshot
 	spec     source.Spec
 	failures int
+	// taken is when the snapshot was last applied to the hub's API.
+	taken time.Time
 	// refs are the other refs of the repository that bundles' targets name.
 	refs map[string]refTree
 	// webhook is the HMAC secret of the push webhook; nil where there is none.
@@ -45,7 +51,9 @@ type repoState struct {
 
 // registerRepos reconciles FleetRepos: fetch, read, apply to the hub's API, then plan.
 func (c *Controller) registerRepos(mgr manager.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("fleetrepo").For(&v1alpha1.FleetRepo{}).
+	// A status that this reconciler writes itself must not wake it.
+	asked := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
+	return ctrl.NewControllerManagedBy(mgr).Named("fleetrepo").For(&v1alpha1.FleetRepo{}, builder.WithPredicates(asked)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(reconcile.Func(c.reconcileRepo))
 }
@@ -116,7 +124,7 @@ func (c *Controller) readRepo(ctx context.Context, repo *v1alpha1.FleetRepo, sta
 	if err := c.appendOnly(repo, key, state, commit); err != nil {
 		return interval, err
 	}
-	if state.snapshot != nil && state.snapshot.Commit == commit && len(state.snapshot.Refused) == 0 {
+	if state.snapshot != nil && state.snapshot.Commit == commit && len(state.snapshot.Refused) == 0 && time.Since(state.taken) < applyAgain {
 		if refs, moved := c.resolveRefs(ctx, key, state, state.snapshot); moved {
 			c.mu.Lock()
 			state.refs = refs
@@ -176,6 +184,7 @@ func (e *refusedCommit) Error() string { return e.message }
 
 // takeCommit reads a commit, applies what of it lives in the hub's API, and lets the namespace be planned.
 func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, key string, state *repoState, commit string) error {
+	before := state.snapshot
 	tree, err := c.cfg.Source.Open(key, commit)
 	if err != nil {
 		return err
@@ -196,11 +205,13 @@ func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, k
 	c.compilePolicies(repo.Namespace, key, snapshot)
 	refs, _ := c.resolveRefs(ctx, key, state, snapshot)
 	c.mu.Lock()
-	state.snapshot, state.refs = snapshot, refs
+	state.snapshot, state.refs, state.taken = snapshot, refs, time.Now()
 	c.mu.Unlock()
 	repo.Status.Commit = commit
 	repo.Status.Clusters, repo.Status.Bundles = int32(len(snapshot.Clusters)), int32(len(snapshot.Bundles))
-	c.cfg.Log.Info("commit in force", "repo", key, "commit", commit, "bundles", len(snapshot.Bundles), "refused", len(snapshot.Refused))
+	if before == nil || before.Commit != commit {
+		c.cfg.Log.Info("commit in force", "repo", key, "commit", commit, "bundles", len(snapshot.Bundles), "refused", len(snapshot.Refused))
+	}
 	c.Replan(repo.Namespace)
 	return nil
 }

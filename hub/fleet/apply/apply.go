@@ -19,6 +19,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/clusters/admission"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 )
 
@@ -86,8 +87,8 @@ func (a *Applier) client(in Input) (client.Client, error) {
 		return existing, nil
 	}
 	cfg := rest.CopyConfig(a.cfg)
-	cfg.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:serviceaccounts",
-		"system:serviceaccounts:" + in.Repo.Namespace, "system:authenticated"}}
+	// The API server adds a ServiceAccount's groups by itself; naming them would need the right to impersonate groups.
+	cfg.Impersonate = rest.ImpersonationConfig{UserName: user}
 	made, err := client.New(cfg, client.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("cannot act as %q: %w", user, err)
@@ -139,6 +140,9 @@ func Desired(in Input, one *unstructured.Unstructured, file string, live *unstru
 	}
 	labels[v1alpha1.LabelRepo] = labelValue(in.Repo.Name)
 	object.SetLabels(labels)
+	if object.GetKind() == "FleetCluster" {
+		admission.Stamp(object, in.ServiceAccount)
+	}
 	data, err := content.CanonicalJSON(object.Object)
 	if err != nil {
 		return nil, err
