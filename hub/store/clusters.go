@@ -70,6 +70,10 @@ func (s *Store) RemoveCluster(ctx context.Context, term uint64, uid string) erro
 		if err := s.checkTerm(ctx, tx, term); err != nil {
 			return err
 		}
+		// Its agent's reports wait, so that none leaves rows behind.
+		if _, err := s.lockCluster(ctx, tx, uid); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 		for _, table := range []string{"objects", "policy_results", "deliveries", "commands", "certificates", "tokens"} {
 			if _, err := tx.NewDelete().Table(table).Where("cluster_uid = ?", uid).Exec(ctx); err != nil {
 				return err

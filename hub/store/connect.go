@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func (s *Store) connectSQLite(ctx context.Context, path string) error {
 		return fmt.Errorf("cannot open the store %q: %w", path, err)
 	}
 	reader.SetMaxOpenConns(8)
-	s.db, s.reader = bun.NewDB(writer, sqlitedialect.New()), bun.NewDB(reader, sqlitedialect.New())
+	s.db, s.reader = bun.NewDB(writer, sqliteText{sqlitedialect.New()}), bun.NewDB(reader, sqliteText{sqlitedialect.New()})
 	if err := migrate(ctx, goose.DialectSQLite3, writer, "sqlite"); err != nil {
 		_ = writer.Close()
 		_ = reader.Close()
@@ -77,7 +78,7 @@ func (s *Store) connectPostgres(ctx context.Context, address string) error {
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(8)
 	s.postgres = true
-	s.db = bun.NewDB(db, pgdialect.New())
+	s.db = bun.NewDB(db, postgresText{pgdialect.New()})
 	s.reader = s.db
 	if err := migrate(ctx, goose.DialectPostgres, db, "postgres"); err != nil {
 		_ = db.Close()
@@ -135,6 +136,8 @@ func (s *Store) write(ctx context.Context, do func(ctx context.Context, tx bun.T
 	case s.writes <- w:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.running.Done():
+		return ErrClosed
 	}
 	return <-w.done
 }
@@ -242,12 +245,14 @@ func (s *Store) listenOnce(ctx context.Context, address string) error {
 
 // notify hints at clusters once their change is committed.
 func (s *Store) notify(ctx context.Context, uids ...string) {
-	for _, uid := range uids {
-		if !s.postgres {
-			s.hint(uid)
-			continue
+	for chunk := range slices.Chunk(uids, readChunk) {
+		if s.postgres {
+			_, err := s.db.ExecContext(ctx, "SELECT pg_notify(?, uid) FROM unnest(ARRAY[?]) AS uid", channel, bun.In(chunk))
+			if err == nil {
+				continue
+			}
 		}
-		if _, err := s.db.ExecContext(ctx, "SELECT pg_notify(?, ?)", channel, uid); err != nil {
+		for _, uid := range chunk {
 			s.hint(uid)
 		}
 	}

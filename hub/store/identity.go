@@ -234,7 +234,15 @@ func (s *Store) Issue(ctx context.Context, term uint64, id string, decide func(I
 			return err
 		}
 		row := &requestRow{}
-		if err := tx.NewSelect().Model(row).Where("id = ?", id).Scan(ctx); err != nil {
+		query := tx.NewSelect().Model(row).Where("id = ?", id)
+		if s.postgres {
+			query = query.For("UPDATE")
+		}
+		err := query.Scan(ctx)
+		if errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("request %q: %w", id, ErrNotFound)
+		}
+		if err != nil {
 			return err
 		}
 		if row.Answer != "" {
@@ -278,6 +286,12 @@ func (s *Store) issueTx(ctx context.Context, tx bun.Tx, row *requestRow) (IssueT
 	known := IssueTx{Request: row.request()}
 	uid := row.ClusterUID
 	if row.TokenHash != "" {
+		if s.postgres {
+			// Uses of one token are counted one after the other.
+			if _, err := tx.ExecContext(ctx, "SELECT 1 FROM tokens WHERE hash = ? FOR UPDATE", row.TokenHash); err != nil {
+				return known, err
+			}
+		}
 		token, err := s.token(ctx, tx, row.TokenHash)
 		if err != nil {
 			return known, err
@@ -299,7 +313,11 @@ func (s *Store) issueTx(ctx context.Context, tx bun.Tx, row *requestRow) (IssueT
 // IssueAnswer is the answer to a request, when it is there.
 func (s *Store) IssueAnswer(ctx context.Context, id string) (result IssueResult, done bool, err error) {
 	row := &requestRow{}
-	if err := s.reader.NewSelect().Model(row).Column("answer").Where("id = ?", id).Scan(ctx); err != nil {
+	err = s.reader.NewSelect().Model(row).Column("answer").Where("id = ?", id).Scan(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		return result, false, fmt.Errorf("request %q: %w", id, ErrNotFound)
+	}
+	if err != nil {
 		return result, false, fmt.Errorf("cannot read the answer to a request: %w", err)
 	}
 	if row.Answer == "" {

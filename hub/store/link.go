@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -163,7 +165,9 @@ func (s *Store) Touch(ctx context.Context, seen map[string]time.Time) error {
 		return nil
 	}
 	return s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
-		for uid, at := range seen {
+		// In order, as every write locks clusters.
+		for _, uid := range slices.Sorted(maps.Keys(seen)) {
+			at := seen[uid]
 			_, err := tx.NewUpdate().Model((*clusterRow)(nil)).Set("last_seen = ?", micros(at)).Where("uid = ? AND last_seen < ?", uid, micros(at)).Exec(ctx)
 			if err != nil {
 				return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -94,7 +95,7 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 	}
 	page.Total = int64(total)
 	if q.Cursor != "" {
-		after, err := decodeCursor(q.Cursor, len(columns))
+		after, err := decodeCursor(q.Cursor, columns)
 		if err != nil {
 			return page, err
 		}
@@ -104,9 +105,10 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 		query = query.OrderExpr("? ?", bun.Ident(column), bun.Safe(map[bool]string{false: "ASC", true: "DESC"}[desc]))
 	}
 	limit := q.Limit
-	if limit <= 0 || limit > pageMax {
+	if limit <= 0 {
 		limit = pageDefault
 	}
+	limit = min(limit, pageMax)
 	if err := query.Limit(int64(limit) + 1).Scan(ctx); err != nil {
 		return page, fmt.Errorf("cannot list: %w", err)
 	}
@@ -116,7 +118,7 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 		for _, column := range columns {
 			values = append(values, key(rows[limit-1], column))
 		}
-		page.Next = encodeCursor(values)
+		page.Next = encodeCursor(columns, values)
 	}
 	for _, row := range rows {
 		item, err := convert(row)
@@ -152,6 +154,8 @@ func (l listing) where(query *bun.SelectQuery, q Query) (*bun.SelectQuery, error
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("%w: filter %q: want one of %s", ErrInvalidQuery, field, strings.Join(sortedKeys(l.filters), ", "))
+		case field == "connected" && value != "true" && value != "false":
+			return nil, fmt.Errorf("%w: filter connected: %q is neither true nor false", ErrInvalidQuery, value)
 		case field == "connected":
 			query = query.Where("connected = ?", value == "true")
 		case field == "bundle" && !strings.Contains(value, "/") && l.own != "time":
@@ -170,39 +174,52 @@ func (l listing) where(query *bun.SelectQuery, q Query) (*bun.SelectQuery, error
 
 func idents(columns []string) bun.Safe { return bun.Safe(strings.Join(columns, ", ")) }
 
-func encodeCursor(values []any) string {
-	data, err := json.Marshal(values)
+// numbers are the columns of a sort that hold no text.
+var numbers = map[string]bool{"id": true, "last_seen": true}
+
+// cursorText is what a cursor holds: the sort's columns, so that it fits no other list or order, and the last item's values.
+type cursorText struct {
+	Columns []string `json:"c"`
+	Values  []any    `json:"v"`
+}
+
+func encodeCursor(columns []string, values []any) string {
+	data, err := json.Marshal(cursorText{columns, values})
 	if err != nil {
 		return ""
 	}
 	return base64.RawURLEncoding.EncodeToString(data)
 }
 
-func decodeCursor(cursor string, n int) ([]any, error) {
+func decodeCursor(cursor string, columns []string) ([]any, error) {
+	foreign := fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
 	data, err := base64.RawURLEncoding.DecodeString(cursor)
-	var values []any
-	if err == nil {
-		decoder := json.NewDecoder(strings.NewReader(string(data)))
-		decoder.UseNumber()
-		err = decoder.Decode(&values)
+	if err != nil {
+		return nil, foreign
 	}
-	if err != nil || len(values) != n {
-		return nil, fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
+	var text cursorText
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	if decoder.Decode(&text) != nil || !slices.Equal(text.Columns, columns) || len(text.Values) != len(columns) {
+		return nil, foreign
 	}
-	for i, value := range values {
+	for i, value := range text.Values {
 		switch value := value.(type) {
 		case string:
+			if numbers[columns[i]] {
+				return nil, foreign
+			}
 		case json.Number:
 			number, err := value.Int64()
-			if err != nil {
-				return nil, fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
+			if err != nil || !numbers[columns[i]] {
+				return nil, foreign
 			}
-			values[i] = number
+			text.Values[i] = number
 		default:
-			return nil, fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
+			return nil, foreign
 		}
 	}
-	return values, nil
+	return text.Values, nil
 }
 
 func sortedKeys[V any](m map[string]V) []string {

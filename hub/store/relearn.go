@@ -65,13 +65,11 @@ func (s *Store) FinishRelearn(ctx context.Context, term uint64, uid string, kept
 		if _, err := s.lockCluster(ctx, tx, uid); err != nil {
 			return err
 		}
-		var empty content.Hash
-		_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("assigned_revision = ''").Set("assigned = '{}'").Set("tombstone = ''").
-			Set("observed_state = ''").Where("cluster_uid = ?", uid).Exec(ctx)
-		if err != nil {
+		if err := s.unassign(ctx, tx, uid); err != nil {
 			return err
 		}
-		_, err = tx.NewUpdate().Model((*clusterRow)(nil)).Set("set_hash = ?", empty[:]).Set("relearn = ?", false).Set("relearn_report = NULL").
+		var empty content.Hash
+		_, err := tx.NewUpdate().Model((*clusterRow)(nil)).Set("set_hash = ?", empty[:]).Set("relearn = ?", false).Set("relearn_report = NULL").
 			Set("generation = generation + 1").Where("uid = ?", uid).Exec(ctx)
 		if err != nil {
 			return err
@@ -83,5 +81,27 @@ func (s *Store) FinishRelearn(ctx context.Context, term uint64, uid string, kept
 		return fmt.Errorf("cannot finish relearning cluster %q: %w", uid, err)
 	}
 	s.notify(ctx, uid)
+	return nil
+}
+
+// unassign empties a cluster's set. What its agent observed stays: it is true of whatever is assigned next, and an agent says
+// only once what does not change.
+func (s *Store) unassign(ctx context.Context, tx bun.Tx, uid string) error {
+	var rows []*deliveryRow
+	if err := tx.NewSelect().Model(&rows).Where("cluster_uid = ?", uid).Scan(ctx); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		d, err := row.delivery()
+		if err != nil {
+			return err
+		}
+		d.Assigned, d.Tombstone = delivery.Assignment{}, nil
+		_, err = tx.NewUpdate().Model((*deliveryRow)(nil)).Set("assigned_revision = ''").Set("assigned = '{}'").Set("tombstone = ''").
+			Set("state = ?", d.State()).Where("cluster_uid = ? AND bundle = ?", uid, row.Bundle).Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }

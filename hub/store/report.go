@@ -94,9 +94,38 @@ func (s *Store) forgetUnreported(ctx context.Context, tx bun.Tx, row *clusterRow
 	if _, err := tx.NewDelete().Table("objects").Where("cluster_uid = ? AND bundle NOT IN (?)", row.UID, bun.In(names)).Exec(ctx); err != nil {
 		return err
 	}
-	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Set("observed_state = ''").Set("observed_revision = ''").Set("hold_id = ''").
-		Set("state = CASE WHEN reason = '' AND tombstone = '' THEN 'Pending' ELSE state END").
-		Where("cluster_uid = ? AND observed_state <> '' AND bundle NOT IN (?)", row.UID, bun.In(names)).Exec(ctx)
+	var gone []*deliveryRow
+	err := tx.NewSelect().Model(&gone).Where("cluster_uid = ? AND observed_state <> '' AND bundle NOT IN (?)", row.UID, bun.In(names)).Scan(ctx)
+	if err != nil {
+		return err
+	}
+	for _, row := range gone {
+		d, err := row.delivery()
+		if err != nil {
+			return err
+		}
+		d.Observed = delivery.Observed{}
+		if err := writeObserved(ctx, tx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeObserved writes what an agent last said of a pair, and the state that follows from it.
+func writeObserved(ctx context.Context, tx bun.Tx, d delivery.Delivery) error {
+	o := d.Observed
+	hold := delivery.PruneHold{}
+	if o.PruneHold != nil {
+		hold = *o.PruneHold
+	}
+	_, err := tx.NewUpdate().Model((*deliveryRow)(nil)).Where("cluster_uid = ? AND bundle = ?", d.ClusterUID, string(d.Bundle)).
+		Set("observed_revision = ?", string(o.Revision)).Set("applied_revision = ?", string(o.AppliedRevision)).
+		Set("observed_state = ?", o.State).Set("observed_message = ?", o.Message).Set("observed_changed = ?", micros(o.ChangedAt)).
+		Set("objects = ?", o.Counts.Objects).Set("applied = ?", o.Counts.Applied).Set("ready = ?", o.Counts.Ready).
+		Set("drifted = ?", o.Counts.Drifted).Set("failed = ?", o.Counts.Failed).Set("prune_pending = ?", o.Counts.PrunePending).
+		Set("hold_id = ?", hold.ID).Set("hold_objects = ?", hold.Objects).Set("hold_budget = ?", hold.Budget).
+		Set("state = ?", d.State()).Exec(ctx)
 	return err
 }
 
@@ -116,22 +145,7 @@ func (s *Store) reportBundle(ctx context.Context, tx bun.Tx, cluster *clusterRow
 	}
 	after := before
 	after.Observed = observed(status)
-	state := after.State()
-	update := tx.NewUpdate().Model((*deliveryRow)(nil)).Where("cluster_uid = ? AND bundle = ?", cluster.UID, row.Bundle)
-	o := after.Observed
-	hold := delivery.PruneHold{}
-	if o.PruneHold != nil {
-		hold = *o.PruneHold
-	}
-	for column, value := range map[string]any{
-		"observed_revision": string(o.Revision), "applied_revision": string(o.AppliedRevision), "observed_state": o.State,
-		"observed_message": o.Message, "observed_changed": micros(o.ChangedAt), "objects": o.Counts.Objects, "applied": o.Counts.Applied,
-		"ready": o.Counts.Ready, "drifted": o.Counts.Drifted, "failed": o.Counts.Failed, "prune_pending": o.Counts.PrunePending,
-		"hold_id": hold.ID, "hold_objects": hold.Objects, "hold_budget": hold.Budget, "state": state,
-	} {
-		update = update.Set("? = ?", bun.Ident(column), value)
-	}
-	if _, err := update.Exec(ctx); err != nil {
+	if err := writeObserved(ctx, tx, after); err != nil {
 		return err
 	}
 	if err := writeExceptions(ctx, tx, row, status.GetExceptions()); err != nil {

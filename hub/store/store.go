@@ -30,6 +30,8 @@ var (
 	ErrDuplicateIdentity = errors.New("two agents use the identity of one cluster")
 	// ErrInvalidQuery: a filter, sort or cursor that the list does not know.
 	ErrInvalidQuery = errors.New("invalid query")
+	// ErrClosed refuses a write to a store that was closed.
+	ErrClosed = errors.New("the store is closed")
 )
 
 // KeySize of Config.Key in bytes.
@@ -57,6 +59,7 @@ type Store struct {
 
 	postgres bool
 	writes   chan *write
+	running  context.Context
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 }
@@ -84,12 +87,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := s.connect(ctx, cfg.URL); err != nil {
 		return nil, err
 	}
-	running, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	s.running, s.stop = context.WithCancel(context.Background())
 	if s.postgres {
-		s.done.Go(func() { s.listen(running, cfg.URL) })
+		s.done.Go(func() { s.listen(s.running, cfg.URL) })
 	} else {
-		s.done.Go(func() { s.writeLoop(running) })
+		s.done.Go(func() { s.writeLoop(s.running) })
 	}
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -148,11 +150,21 @@ func (s *Store) AdoptFleet(ctx context.Context, fleetID string) error {
 func (s *Store) NewEpoch(ctx context.Context) (Meta, error) {
 	epoch := newEpoch()
 	err := s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
-		if _, err := tx.NewUpdate().Model((*metaRow)(nil)).Set("epoch = ?", epoch).Where("id = 1").Exec(ctx); err != nil {
+		if s.postgres {
+			// Control writes nothing meanwhile: a cluster that it adds is of this epoch or the next, whole. Then clusters in
+			// order and meta last, as every write locks them.
+			if _, err := tx.ExecContext(ctx, "SELECT 1 FROM leaders FOR UPDATE"); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "SELECT 1 FROM clusters ORDER BY uid FOR UPDATE"); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.NewUpdate().Model((*clusterRow)(nil)).Set("epoch = ?", epoch).Set("relearn = ?", true).Set("relearn_report = NULL").
+			Set("generation = generation + 1").Where("1 = 1").Exec(ctx); err != nil {
 			return err
 		}
-		_, err := tx.NewUpdate().Model((*clusterRow)(nil)).Set("epoch = ?", epoch).Set("relearn = ?", true).Set("relearn_report = NULL").
-			Set("generation = generation + 1").Where("1 = 1").Exec(ctx)
+		_, err := tx.NewUpdate().Model((*metaRow)(nil)).Set("epoch = ?", epoch).Where("id = 1").Exec(ctx)
 		return err
 	})
 	if err != nil {
