@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
@@ -183,16 +181,4 @@ func (w *world) mark() uint64 {
 	meta, err := w.Meta(w.ctx())
 	w.must(err)
 	return meta.WriteMark
-}
-
-func same(a, b []*linkv1.Entry) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !proto.Equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }
