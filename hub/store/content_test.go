@@ -123,13 +123,13 @@ func TestSweepNeverDropsWhatADeliveryHolds(t *testing.T) {
 			w.Error("what is fresh was dropped:", dropped, err)
 		}
 		w.pass(25 * time.Hour)
-		fresh := w.revision("fresh")
+		w.revision("fresh")
 		again := w.revision("gone")
 		if dropped, err := w.Sweep(w.ctx(), 24*time.Hour); err != nil || dropped != 0 {
 			w.Error("what was put again just now was dropped before it could be assigned:", dropped, err)
 		}
 		w.pass(23 * time.Hour)
-		fresh = w.revision("fresh")
+		fresh := w.revision("fresh")
 		w.pass(2 * time.Hour)
 		// The manifest and its one object.
 		if dropped, err := w.Sweep(w.ctx(), 24*time.Hour); err != nil || dropped != 2 {
