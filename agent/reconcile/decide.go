@@ -95,9 +95,10 @@ func others(live observe.Extract) string {
 const (
 	firstRetry = 2 * time.Second
 	lastRetry  = 5 * time.Minute
-	// A repair that is undone within this time is a fight; each further one waits longer, so that two controllers do not
-	// write for ever.
+	// A repair that is undone within this time continues a streak. People undo a few; a streak longer than freeRepairs is a
+	// fight between two controllers, and each further repair waits longer, so that they do not write for ever.
 	fightWindow = 10 * time.Second
+	freeRepairs = 10
 	lastRepair  = time.Minute
 )
 
@@ -109,8 +110,8 @@ func retryAfter(attempts int) time.Duration {
 
 // repairAt says when an object that was repaired before may be repaired again.
 func repairAt(last time.Time, streak int) time.Time {
-	if streak <= 1 {
+	if streak <= freeRepairs {
 		return last
 	}
-	return last.Add(min(time.Second<<min(streak-2, 10), lastRepair))
+	return last.Add(min(time.Second<<min(streak-freeRepairs-1, 10), lastRepair))
 }

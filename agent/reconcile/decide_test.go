@@ -66,10 +66,10 @@ func TestRepairsOfAFightSlowDown(t *testing.T) {
 		want   time.Duration
 	}{
 		"Never":  {"the first is prompt", 0, 0},
-		"Once":   {"and so is the second", 1, 0},
-		"Twice":  {"", 2, time.Second},
-		"Thrice": {"", 3, 2 * time.Second},
-		"Often":  {"a minute at most", 30, time.Minute},
+		"People": {"and so are those that people undo", freeRepairs, 0},
+		"Fight":  {"a fight is slowed down", freeRepairs + 1, time.Second},
+		"Longer": {"more and more", freeRepairs + 2, 2 * time.Second},
+		"Often":  {"to a minute at most", 30, time.Minute},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

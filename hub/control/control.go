@@ -16,6 +16,7 @@ import (
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/periplus-fleet/periplus/hub/delivery"
@@ -77,6 +78,11 @@ type Controller struct {
 	// unclaimed bundles by cluster uid, of relearning clusters that wait for a person.
 	unclaimed map[string]string
 	wake      chan struct{}
+	// pokes ask for a FleetRepo's status to be written again.
+	pokes chan event.GenericEvent
+
+	// writing guards projections and statuses, which two loops write.
+	writing sync.Mutex
 }
 
 // New makes the control role's controller and registers its reconcilers with the manager.
@@ -86,7 +92,7 @@ func New(cfg Config) (*Controller, error) {
 		epoch:   epoch.Keeper{Client: cfg.Manager.GetClient(), Namespace: cfg.Namespace},
 		writer:  projection.Writer{Client: cfg.Manager.GetClient()},
 		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{},
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), pokes: make(chan event.GenericEvent),
 	}
 	if err := c.registerRepos(cfg.Manager); err != nil {
 		return nil, err

@@ -92,7 +92,14 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 			}
 		}
 	}
-	return c.finishRelearns(ctx, namespace, p)
+	if err := c.finishRelearns(ctx, namespace, p); err != nil {
+		return err
+	}
+	planned := map[string]string{}
+	for repo, snapshot := range declared.snapshots {
+		planned[repo] = snapshot.Commit
+	}
+	return c.putInForce(ctx, namespace, planned)
 }
 
 func stillDelivered(in planInput, key delivery.Key) bool {

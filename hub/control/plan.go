@@ -176,7 +176,7 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 	}
 	if decision.Assign {
 		change.Assigned = &result.target
-		change.Events = append(change.Events, event(in, current, key, "Assigned", string(current.Assigned.Revision),
+		change.Events = append(change.Events, happened(in, current, key, "Assigned", string(current.Assigned.Revision),
 			string(result.target.Revision), result.target.Commit, ""))
 		changed = true
 	}
@@ -185,10 +185,10 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 		change.Results = &result.results
 		switch {
 		case decision.Reason != "":
-			change.Events = append(change.Events, event(in, current, key, decision.Reason, string(current.Assigned.Revision),
+			change.Events = append(change.Events, happened(in, current, key, decision.Reason, string(current.Assigned.Revision),
 				string(result.target.Revision), result.target.Commit, decision.Message))
 		case current.Reason != "":
-			change.Events = append(change.Events, event(in, current, key, "Released", current.Reason, "", result.target.Commit, current.Message))
+			change.Events = append(change.Events, happened(in, current, key, "Released", current.Reason, "", result.target.Commit, current.Message))
 		}
 		changed = true
 	}
@@ -204,7 +204,7 @@ func mark(in planInput, key pair, current delivery.Delivery, exists bool, reason
 		return nil
 	}
 	return &store.Change{ClusterUID: key.cluster, Bundle: key.bundle, Reason: &reason, Message: &message,
-		Events: []delivery.Event{event(in, current, key, reason, string(current.Assigned.Revision), "", in.Commit, message)}}
+		Events: []delivery.Event{happened(in, current, key, reason, string(current.Assigned.Revision), "", in.Commit, message)}}
 }
 
 // remove turns allowed removals into tombstones, and marks those that wait for a person.
@@ -224,7 +224,7 @@ func (p *planner) remove(in planInput, removals []rollout.Removal) []store.Chang
 		none := ""
 		changes = append(changes, store.Change{ClusterUID: removal.ClusterUID, Bundle: removal.Bundle, Reason: &none, Message: &none,
 			Tombstone: &delivery.Tombstone{Cause: removal.Cause, Confirmed: removal.Confirmed},
-			Events: []delivery.Event{event(in, current, key, "Tombstoned", string(current.Assigned.Revision), "",
+			Events: []delivery.Event{happened(in, current, key, "Tombstoned", string(current.Assigned.Revision), "",
 				removal.Cause.Ref, removal.Cause.Message)}})
 	}
 	for _, removal := range held {
@@ -236,7 +236,7 @@ func (p *planner) remove(in planInput, removals []rollout.Removal) []store.Chang
 	return changes
 }
 
-func event(in planInput, current delivery.Delivery, key pair, kind, from, to, commit, message string) delivery.Event {
+func happened(in planInput, current delivery.Delivery, key pair, kind, from, to, commit, message string) delivery.Event {
 	cluster := current.Cluster
 	if cluster == "" {
 		for _, c := range in.Clusters {

@@ -15,9 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	ctrlsource "sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
@@ -41,6 +44,8 @@ type repoState struct {
 	snapshot *fleet.Snapshot
 	spec     source.Spec
 	failures int
+	// planned is the commit whose plan stands in the store: the one in force.
+	planned string
 	// taken is when the snapshot was last applied to the hub's API.
 	taken time.Time
 	// refs are the other refs of the repository that bundles' targets name.
@@ -54,6 +59,7 @@ func (c *Controller) registerRepos(mgr manager.Manager) error {
 	// A status that this reconciler writes itself must not wake it.
 	asked := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).Named("fleetrepo").For(&v1alpha1.FleetRepo{}, builder.WithPredicates(asked)).
+		WatchesRawSource(ctrlsource.Channel(c.pokes, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 4}).
 		Complete(reconcile.Func(c.reconcileRepo))
 }
@@ -73,6 +79,11 @@ func (c *Controller) reconcileRepo(ctx context.Context, request reconcile.Reques
 	wait, err := c.readRepo(ctx, &repo, state)
 	repo.Status.ObservedGeneration = repo.Generation
 	repo.Status.LastSync = asked
+	c.mu.Lock()
+	if state.planned != "" {
+		repo.Status.Commit = state.planned
+	}
+	c.mu.Unlock()
 	setRepoConditions(&repo, state, err)
 	if patchErr := c.patchRepoStatus(ctx, before, &repo); patchErr != nil {
 		return reconcile.Result{}, patchErr
@@ -207,7 +218,6 @@ func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, k
 	c.mu.Lock()
 	state.snapshot, state.refs, state.taken = snapshot, refs, time.Now()
 	c.mu.Unlock()
-	repo.Status.Commit = commit
 	repo.Status.Clusters, repo.Status.Bundles = int32(len(snapshot.Clusters)), int32(len(snapshot.Bundles))
 	if before == nil || before.Commit != commit {
 		c.cfg.Log.Info("commit in force", "repo", key, "commit", commit, "bundles", len(snapshot.Bundles), "refused", len(snapshot.Refused))
@@ -248,6 +258,31 @@ func setRepoConditions(repo *v1alpha1.FleetRepo, state *repoState, err error) {
 	}
 	meta.SetStatusCondition(&status.Conditions, ready)
 	meta.SetStatusCondition(&status.Conditions, stalled)
+}
+
+// putInForce notes that the plan of these commits stands, shows it in the projections, and only then in the FleetRepos: who
+// waits for a commit must not see what was ready before it.
+func (c *Controller) putInForce(ctx context.Context, namespace string, planned map[string]string) error {
+	var changed []client.ObjectKey
+	c.mu.Lock()
+	for key, state := range c.repos {
+		if commit := planned[key.String()]; key.Namespace == namespace && commit != "" && state.planned != commit {
+			state.planned = commit
+			changed = append(changed, key)
+		}
+	}
+	c.mu.Unlock()
+	if len(changed) == 0 {
+		return nil
+	}
+	err := c.writeNamespace(ctx, namespace)
+	for _, key := range changed {
+		select {
+		case c.pokes <- event.GenericEvent{Object: &v1alpha1.FleetRepo{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}}:
+		case <-ctx.Done():
+		}
+	}
+	return err
 }
 
 func (c *Controller) repoState(key client.ObjectKey) *repoState {

@@ -52,6 +52,8 @@ func (c *Controller) writeStatus(ctx context.Context) error {
 }
 
 func (c *Controller) writeNamespace(ctx context.Context, namespace string) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
 	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
 	if err != nil {
 		return err
