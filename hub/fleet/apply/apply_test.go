@@ -184,13 +184,19 @@ func TestApply(t *testing.T) {
 		t.Error("a belongs to one, b to two")
 	}
 
+	// A copy that carries the labels and annotations of what the repo brought is not the repo's.
+	copied := &v1alpha1.FleetCluster{ObjectMeta: metav1.ObjectMeta{Namespace: h.namespace, Name: "copy", Labels: first.Labels, Annotations: first.Annotations}}
+	if err := h.admin.Create(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+
 	// What nobody declares any more goes; what is protected stays, until a commit unprotected it.
 	result = h.apply("one", "c3")
 	if diff := cmp.Diff([]string{"clusters/p.yaml"}, refusals(result)); diff != "" || result.Removed != 1 {
 		t.Errorf("removed %d\n%s", result.Removed, diff)
 	}
-	if h.get("a") != nil || h.get("p") == nil || h.get("b") == nil {
-		t.Error("a goes, p is protected, b belongs to another repo")
+	if h.get("a") != nil || h.get("p") == nil || h.get("b") == nil || h.get("copy") == nil {
+		t.Error("a goes, p is protected, b belongs to another repo, copy to nobody")
 	}
 	h.apply("one", "c4", strings.Replace(protected, "true", "false", 1))
 	if result = h.apply("one", "c5"); len(result.Refused) > 0 || h.get("p") != nil {

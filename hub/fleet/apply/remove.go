@@ -54,7 +54,7 @@ func (a *Applier) remove(ctx context.Context, acting client.Client, in Input, de
 }
 
 func removeOne(ctx context.Context, acting client.Client, in Input, live *unstructured.Unstructured, keep map[string]bool, result *Result) error {
-	if keep[identity(live)] || live.GetDeletionTimestamp() != nil {
+	if keep[identity(live)] || live.GetDeletionTimestamp() != nil || !broughtBy(in.Repo, live) {
 		return nil
 	}
 	file := live.GetAnnotations()[v1alpha1.AnnotationSource]
@@ -82,6 +82,14 @@ func removeOne(ctx context.Context, acting client.Client, in Input, live *unstru
 	}
 	result.Removed++
 	return nil
+}
+
+// broughtBy says whether the repo itself applied the object. Its label is no proof: Cluster API copies the labels of a template
+// to what it makes from it.
+func broughtBy(repo client.ObjectKey, live *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == FieldManager(repo) && entry.Operation == metav1.ManagedFieldsOperationApply
+	})
 }
 
 // Hold says why an object that the snapshot does not declare is not removed; "" when it is.
