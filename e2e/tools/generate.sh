@@ -1,5 +1,6 @@
 #!/bin/sh
-# Generates code below a folder (default: this repository): Go of the protos, the REST gateway, OpenAPI, deep copies, CRDs.
+# Generates code below a folder (default: this repository): Go of the protos, the REST gateway, OpenAPI, deep copies, CRDs, and
+# the copies of Cluster API's CRDs.
 #
 #   generate.sh [folder]
 set -eu
@@ -8,7 +9,8 @@ cd "$here/../.."
 out=${1:-.}
 tools=$(sh e2e/tools/build.sh gen)
 
-mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1"
+mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1" \
+	"$out/clusters/local/v1alpha1" "$out/clusters/local/crds" "$out/clusters/local/capi/crds"
 "$tools/gen" -I api/proto -out "$out/api/proto" \
 	-plugin "$tools/protoc-gen-go=paths=source_relative" \
 	-plugin "$tools/protoc-gen-go-grpc=paths=source_relative" \
@@ -22,3 +24,7 @@ mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1"
 "$tools/controller-gen" paths=./api/v1alpha1 \
 	object "output:object:dir=$out/api/v1alpha1" \
 	crd "output:crd:artifacts:config=$out/api/crds"
+"$tools/controller-gen" paths=./clusters/local/v1alpha1 \
+	object "output:object:dir=$out/clusters/local/v1alpha1" \
+	crd "output:crd:artifacts:config=$out/clusters/local/crds"
+go run ./clusters/local/capi/generate "$out/clusters/local/capi"

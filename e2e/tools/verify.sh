@@ -42,8 +42,15 @@ step_generated() {
 	fresh=$(mktemp -d)
 	sh e2e/tools/generate.sh "$fresh"
 	stale=0
-	for file in "$fresh"/api/proto/periplus/*/v1/*.go "$fresh"/api/openapi/* "$fresh"/api/crds/*.yaml "$fresh"/api/v1alpha1/*.go; do
-		name=${file#"$fresh"/}
+	# A file that nothing generates any more is as stale as one that differs: folders of CRDs hold generated ones only.
+	for file in api/crds/*.yaml clusters/local/crds/*.yaml clusters/local/capi/crds/*.yaml; do
+		if [ ! -e "$fresh/$file" ]; then
+			printf '%s is not generated any more: remove it\n' "$file"
+			stale=1
+		fi
+	done
+	for name in $(cd "$fresh" && find . -type f); do
+		name=${name#./} file=$fresh/$name
 		if ! git --no-pager diff --no-index --stat -- "$name" "$file"; then
 			printf '%s is not what make generate writes\n' "$name"
 			stale=1
@@ -57,6 +64,10 @@ step_generated() {
 step_modules() {
 	if [ -n "$(go mod edit -json | while read -r line; do case $line in '"Replace": ['*) echo "$line" ;; esac; done)" ]; then
 		echo 'go.mod has a replace, which go install refuses'
+		return 1
+	fi
+	if ! go mod tidy -diff; then
+		echo 'go.mod or go.sum is not tidy: run go mod tidy'
 		return 1
 	fi
 }

@@ -1,6 +1,6 @@
 // Command generate copies Cluster API's core CRDs and webhook configuration out of its module, as go:embed cannot reach
-// them there. Of each CRD only the version that is stored is kept: the embedded core serves no conversion, and every
-// version more costs the API server memory.
+// them there; its argument is the folder that gets them (default: the current one). Of each CRD only the version that is
+// stored is kept: the embedded core serves no conversion, and every version more costs the API server memory.
 package main
 
 import (
@@ -19,14 +19,19 @@ import (
 var groups = []string{"cluster.x-k8s.io_", "addons.cluster.x-k8s.io_", "runtime.cluster.x-k8s.io_"}
 
 func main() {
-	if err := run(); err != nil {
+	to := "."
+	if len(os.Args) > 1 {
+		to = os.Args[1]
+	}
+	if err := run(to); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/cluster-api").Output()
+func run(to string) error {
+	// Asked for a package, go list fetches the module where the cache has it not; asked for the module, it does not.
+	out, err := exec.Command("go", "list", "-f", "{{.Module.Dir}}", "sigs.k8s.io/cluster-api/core/webhooks/admission").Output()
 	if err != nil {
 		return fmt.Errorf("cannot find the module of Cluster API: %w", err)
 	}
@@ -40,7 +45,7 @@ func run() error {
 		if !slices.ContainsFunc(groups, func(group string) bool { return strings.HasPrefix(base, group) }) {
 			continue
 		}
-		if err := cut(file, filepath.Join("crds", base)); err != nil {
+		if err := cut(file, filepath.Join(to, "crds", base)); err != nil {
 			return err
 		}
 	}
@@ -48,7 +53,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile("webhooks.yaml", manifests, 0o644)
+	return os.WriteFile(filepath.Join(to, "webhooks.yaml"), manifests, 0o644)
 }
 
 func cut(from, to string) error {
