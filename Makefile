@@ -4,8 +4,8 @@
 # needs it. Main-module builds use the same flags as tests, so that both share one build cache.
 export CGO_ENABLED ?= 0
 GO ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS = -s -w -X main.version=$(VERSION)
+# The version needs no flag: go build stamps the module's version and commit, and every command says them.
+LDFLAGS = -s -w
 COMMANDS = periplus-hub periplus-agent periplus periplus-sandbox
 SANDBOX = bin/periplus-sandbox
 # What `make check` tests: packages that need no API server and no database.
