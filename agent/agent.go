@@ -26,6 +26,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/link"
 	"github.com/periplus-fleet/periplus/agent/link/session"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
+	"github.com/periplus-fleet/periplus/agent/tenancy"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	HubCAHash string
 	// JoinSecret names the Secret with the join token.
 	JoinSecret string
+	// Tenants are the ServiceAccounts that bundles of each tenant may act as.
+	Tenants tenancy.Accounts
 	// HealthAddress to serve /healthz and /readyz on; "" for none.
 	HealthAddress string
 	Version       string
@@ -99,7 +102,7 @@ func Run(ctx context.Context, config Config) error {
 	mapper := kube.NewMapper(self)
 	facts := newFacts(self, mapper, config.Log)
 	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
-		Hub: hub, Log: config.Log, Served: facts.changed, Now: time.Now})
+		Tenants: config.Tenants, Hub: hub, Log: config.Log, Served: facts.changed, Now: time.Now})
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return reconciler.Run(ctx) })

@@ -127,7 +127,8 @@ func (c *cluster) accept() {
 // run starts the real binary, with a hub that nobody answers at; it is killed at the end.
 func (c *cluster) run(binary string) *exec.Cmd {
 	c.t.Helper()
-	command := exec.Command(binary, "--hub-endpoint=127.0.0.1:1", "--hub-ca-hash=sha256:"+strings.Repeat("0", 64), "--namespace="+c.namespace, "--log-level=error")
+	command := exec.Command(binary, "--hub-endpoint=127.0.0.1:1", "--hub-ca-hash=sha256:"+strings.Repeat("0", 64), "--namespace="+c.namespace,
+		"--tenant=fleet=periplus-tenant-fleet", "--log-level=error")
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.env.Kubeconfig(c.t, c.user))
 	command.Stderr = c.t.Output()
 	c.must(command.Start())

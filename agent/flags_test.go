@@ -20,6 +20,8 @@ func TestWrongCommandLines(t *testing.T) {
 		"BadHash":         {[]string{"--namespace=n", "--hub-endpoint=h:1", "--hub-ca-hash=abc"}, "--hub-ca-hash"},
 		"UnknownFlag":     {[]string{"--nope"}, "nope"},
 		"UnknownArgument": {[]string{"--namespace=n", "--hub-endpoint=h:1", hash, "extra"}, "extra"},
+		"BadTenant":       {[]string{"--tenant=fleet"}, "namespace=account"},
+		"SharedAccount":   {[]string{"--tenant=a=x", "--tenant=b=x"}, "belongs to tenant"},
 		"BadLevel":        {[]string{"--log-level=loud"}, "log-level"},
 	}
 	for name, c := range cases {

@@ -116,6 +116,7 @@ func TestGrants(t *testing.T) {
 		tenants     string
 		extra       []string
 		impersonate []string
+		args        []string
 		notes       string
 	}{
 		"NoTenants": {
@@ -128,6 +129,7 @@ func TestGrants(t *testing.T) {
 			extra: []string{"ClusterRoleBinding /periplus-system:periplus-agent:periplus-tenant-fleet",
 				"ServiceAccount periplus-system/periplus-tenant-fleet"},
 			impersonate: []string{"periplus-tenant-fleet"},
+			args:        []string{"--tenant=fleet=periplus-tenant-fleet"},
 			notes:       "EVERYTHING in this cluster",
 		},
 		"NamespacesAndRules": {
@@ -137,6 +139,7 @@ func TestGrants(t *testing.T) {
 			extra: []string{"ClusterRole /periplus-system:periplus-agent:deployer", "ClusterRoleBinding /periplus-system:periplus-agent:deployer",
 				"RoleBinding jobs/periplus-agent-deployer", "RoleBinding shop/periplus-agent-deployer", "ServiceAccount periplus-system/deployer"},
 			impersonate: []string{"deployer"},
+			args:        []string{"--tenant=team-a=deployer"},
 			notes:       "admin in: shop, jobs",
 		},
 		"TwoOfOneTenant": {
@@ -145,6 +148,7 @@ func TestGrants(t *testing.T) {
 			extra: []string{"RoleBinding a/periplus-agent-periplus-tenant-fleet", "RoleBinding b/periplus-agent-b",
 				"ServiceAccount periplus-system/b", "ServiceAccount periplus-system/periplus-tenant-fleet"},
 			impersonate: []string{"periplus-tenant-fleet", "b"},
+			args:        []string{"--tenant=fleet=periplus-tenant-fleet", "--tenant=fleet=b"},
 			notes:       "as ServiceAccount b:",
 		},
 	}
@@ -169,6 +173,15 @@ func TestGrants(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.impersonate, impersonate); diff != "" {
 				t.Errorf("%s: ServiceAccounts that the agent may impersonate (-want +got):\n%s", tc.reason, diff)
+			}
+			var args []string
+			for _, arg := range find[appsv1.Deployment](t, objects, "Deployment", "periplus-agent").Spec.Template.Spec.Containers[0].Args {
+				if strings.HasPrefix(arg, "--tenant=") {
+					args = append(args, arg)
+				}
+			}
+			if diff := cmp.Diff(tc.args, args); diff != "" {
+				t.Errorf("%s: what the agent is told of tenants (-want +got):\n%s", tc.reason, diff)
 			}
 			if !strings.Contains(rel.Info.Notes, tc.notes) {
 				t.Errorf("%s: notes lack %q:\n%s", tc.reason, tc.notes, rel.Info.Notes)

@@ -28,6 +28,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
+	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 	"github.com/periplus-fleet/periplus/e2e/testenv"
@@ -41,6 +42,8 @@ type member struct {
 	t         *testing.T
 	config    *rest.Config
 	namespace string
+	// Tenants of the agent; a change takes effect with the next start.
+	tenants tenancy.Accounts
 	// Space is where the test's objects go.
 	space   string
 	client  kubernetes.Interface
@@ -65,6 +68,9 @@ func newMember(t *testing.T) *member {
 	m.config = rest.CopyConfig(env.Config)
 	m.config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counter{m, next} })
 	m.tenant("periplus-tenant-fleet", "cluster-admin")
+	for _, account := range []string{"periplus-tenant-fleet", "weak", "narrow"} {
+		m.must(m.tenants.Add("fleet=" + account))
+	}
 	m.start()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -135,7 +141,7 @@ func (m *member) start() {
 	m.inventory, err = inventory.Open(ctx, secrets)
 	m.must(err)
 	m.reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: kube.NewMapper(self), Desired: m.store, Inventory: m.inventory,
-		Hub: m.hub, Log: log, Served: func() {}, Now: time.Now})
+		Tenants: m.tenants, Hub: m.hub, Log: log, Served: func() {}, Now: time.Now})
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -90,7 +90,7 @@ func (p *pass) deliver(ctx context.Context) {
 
 // load finds the revision to work on and its manifest.
 func (p *pass) load(ctx context.Context) error {
-	client, err := p.r.config.Cluster.As(account(p.name, p.entry))
+	client, err := p.r.as(p.name, p.entry.GetOptions().GetServiceAccountName())
 	if err != nil {
 		return err
 	}

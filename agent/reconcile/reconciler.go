@@ -17,6 +17,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/observe"
+	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 )
@@ -48,8 +49,10 @@ type Config struct {
 	Mapper    *kube.Mapper
 	Desired   Desired
 	Inventory *inventory.Store
-	Hub       Hub
-	Log       *slog.Logger
+	// Tenants says which ServiceAccount a bundle may act as.
+	Tenants tenancy.Accounts
+	Hub     Hub
+	Log     *slog.Logger
 	// Served is called when what the cluster serves may have changed.
 	Served func()
 	Now    func() time.Time
@@ -185,16 +188,22 @@ func (r *Reconciler) wake(name string, released bool) {
 	}
 }
 
-// account is the ServiceAccount that a bundle is applied as.
-func account(name string, entry *linkv1.Entry) string {
-	if account := entry.GetOptions().GetServiceAccountName(); account != "" {
-		return account
+// as is the client of the ServiceAccount that a bundle names, if its tenant may act as it.
+func (r *Reconciler) as(bundle, named string) (*kube.Client, error) {
+	account, err := r.config.Tenants.Allow(bundle, named)
+	if err != nil {
+		return nil, err
 	}
-	return "periplus-tenant-" + tenant(name)
+	return r.config.Cluster.As(account)
 }
 
-// watch has the objects of an inventory watched.
+// watch has the objects of an inventory watched, unless the tenant may no longer act as whom they were applied as: then
+// nothing is known of them.
 func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
+	if _, err := r.config.Tenants.Allow(inv.Bundle, inv.Account); err != nil {
+		r.tracker.Watch(inv.Bundle, "", nil)
+		return
+	}
 	interests := make([]observe.Interest, 0, len(inv.Records))
 	for id, record := range inv.Records {
 		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: ignored(entry, id)})

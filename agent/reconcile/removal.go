@@ -28,16 +28,16 @@ func (p *pass) prune(ctx context.Context) {
 func (p *pass) remove(ctx context.Context) {
 	defer p.report(ctx)
 	p.b.takeFresh()
-	if p.inv.Account == "" {
-		// Never the agent's own rights.
-		p.inv.Account = account(p.name, nil)
+	// What was never applied, or stays behind, goes without anyone's rights.
+	if len(p.inv.Records) > 0 && !p.tombstone.GetOrphan() {
+		client, err := p.r.as(p.name, p.inv.Account)
+		if err != nil {
+			p.problem = "cannot remove: " + err.Error()
+			p.soon(retryAfter(3))
+			return
+		}
+		p.client = client
 	}
-	client, err := p.r.config.Cluster.As(p.inv.Account)
-	if err != nil {
-		p.problem = err.Error()
-		return
-	}
-	p.client = client
 	p.carryOut(ctx, prune.Input{
 		Orphan: p.tombstone.GetOrphan(), Confirmed: p.tombstone.GetConfirmed(), Wanted: func(content.ObjectID) bool { return false },
 	})
