@@ -30,8 +30,8 @@ const fieldManager = "periplus-sandbox"
 //go:embed rbac.yaml
 var rbac string
 
-// install brings the hub's kinds, accounts, rights and admission policies into its API server.
-func install(ctx context.Context, config *rest.Config) error {
+// Install brings the hub's kinds, accounts, rights and admission policies into its API server.
+func Install(ctx context.Context, config *rest.Config) error {
 	c, err := client.New(config, client.Options{})
 	if err != nil {
 		return err
@@ -117,8 +117,8 @@ func established(ctx context.Context, c client.Client, name string) error {
 	})
 }
 
-// hubKubeconfig writes the hub's kubeconfig: its own ServiceAccount's token and the rights of rbac.yaml, as in a pod.
-func hubKubeconfig(ctx context.Context, config *rest.Config, path string) error {
+// HubKubeconfig writes the hub's kubeconfig: its own ServiceAccount's token and the rights of rbac.yaml, as in a pod.
+func HubKubeconfig(ctx context.Context, config *rest.Config, path string) error {
 	clients, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return err

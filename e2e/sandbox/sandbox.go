@@ -136,10 +136,10 @@ func (s *Sandbox) access(ctx context.Context, server *apiserver.Server) error {
 			return fmt.Errorf("cannot write the kubeconfig of %s: %w", user, err)
 		}
 	}
-	if err := install(ctx, s.Admin); err != nil {
+	if err := Install(ctx, s.Admin); err != nil {
 		return err
 	}
-	if err := hubKubeconfig(ctx, s.Admin, s.cfg.path("hub", "kubeconfig")); err != nil {
+	if err := HubKubeconfig(ctx, s.Admin, s.cfg.path("hub", "kubeconfig")); err != nil {
 		return err
 	}
 	s.Client, err = client.New(s.Admin, client.Options{Scheme: scheme()})
@@ -203,7 +203,7 @@ func (s *Sandbox) Start(ctx context.Context, name string) error {
 func (s *Sandbox) HubReady(ctx context.Context) error { return hubSpec(s.cfg, s.Ports).Ready(ctx) }
 
 // Reinstall applies again what an administrator installs for a hub: kinds, accounts, rights and admission policies.
-func (s *Sandbox) Reinstall(ctx context.Context) error { return install(ctx, s.Admin) }
+func (s *Sandbox) Reinstall(ctx context.Context) error { return Install(ctx, s.Admin) }
 
 // Pid of a part; 0 while it does not run.
 func (s *Sandbox) Pid(name string) int {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds one of the nested tool modules once into the user's cache and prints the folder of its binaries.
 #
-#   build.sh kube|gen|lint|...
+#   build.sh kube|gen|lint|helm|...
 #
 # The folder is named by the hash of the module's files, so a changed version builds anew and an old checkout finds its
 # own. Only the shell, coreutils and go are used. Progress goes to stderr.
