@@ -86,8 +86,13 @@ func (c *Controller) finishRelearns(ctx context.Context, namespace string, p *pl
 	if err != nil {
 		return err
 	}
+	waiting := false
 	for _, item := range pending {
-		if item.Cluster.Namespace != namespace || item.Report == nil {
+		if item.Cluster.Namespace != namespace {
+			continue
+		}
+		if item.Report == nil {
+			waiting = true
 			continue
 		}
 		word := decisions[item.Cluster.Name]
@@ -97,6 +102,7 @@ func (c *Controller) finishRelearns(ctx context.Context, namespace string, p *pl
 		answer := answerRelearn(item.Cluster, item.Report, p.outcomesOf(item.Cluster.UID), word.Decision, word.Actor)
 		c.noteUnclaimed(item.Cluster.UID, answer)
 		if len(answer.Unclaimed) > 0 && word.Decision == "" {
+			waiting = true
 			continue
 		}
 		event := delivery.Event{Namespace: namespace, Cluster: item.Cluster.Name, Type: "Recovered", Actor: word.Actor,
@@ -109,6 +115,15 @@ func (c *Controller) finishRelearns(ctx context.Context, namespace string, p *pl
 		}
 		c.cfg.Log.Info("cluster relearned", "cluster", item.Cluster.Name, "kept", len(answer.Kept), "unclaimed", len(answer.Unclaimed))
 		c.Replan(namespace)
+	}
+	if waiting {
+		return nil
+	}
+	// A decision was about this restore; the next one asks again.
+	for subject := range decisions {
+		if err := c.cfg.Store.ForgetWord(ctx, namespace, store.WordRecover, subject); err != nil {
+			return err
+		}
 	}
 	return nil
 }
