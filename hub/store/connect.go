@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
@@ -71,10 +71,13 @@ func (s *Store) connectSQLite(ctx context.Context, path string) error {
 }
 
 func (s *Store) connectPostgres(ctx context.Context, address string) error {
-	db, err := sql.Open("pgx", address)
+	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return fmt.Errorf("cannot open the store: %w", err)
 	}
+	// Values stand in the statements' text, so that hardly two are equal: preparing each would cost a round trip and be of no use.
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(16)
 	db.SetMaxIdleConns(8)
 	s.postgres = true

@@ -132,6 +132,10 @@ func TestOneProcessLeads(t *testing.T) {
 		if err != nil || !leader || term != w.term+1 {
 			w.Fatal("leadership that ended is not taken over with a new term", term, leader, err)
 		}
+		w.pass(2 * time.Hour)
+		if again, leader, err := other.Lead(w.ctx(), "two", time.Hour); err != nil || !leader || again != term+1 {
+			w.Error("leadership that lapsed goes on with its old term:", again, leader, err)
+		}
 		for name, write := range map[string]func() error{
 			"UpsertClusters": func() error {
 				return w.UpsertClusters(w.ctx(), w.term, []delivery.Cluster{{UID: "u", Namespace: "fleet", Name: "late"}})

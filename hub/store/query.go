@@ -99,7 +99,15 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 		if err != nil {
 			return page, err
 		}
-		query = query.Where("(?) ? (?)", idents(columns), bun.Safe(map[bool]string{false: ">", true: "<"}[desc]), bun.In(after))
+		seek := columns
+		if seek[0] == "namespace" && len(q.Namespaces) == 1 {
+			// The one namespace is given already; without it the index is entered right at the cursor.
+			if after[0] != q.Namespaces[0] {
+				return page, errCursor
+			}
+			seek, after = seek[1:], after[1:]
+		}
+		query = query.Where("(?) ? (?)", idents(seek), bun.Safe(map[bool]string{false: ">", true: "<"}[desc]), bun.In(after))
 	}
 	for _, column := range columns {
 		query = query.OrderExpr("? ?", bun.Ident(column), bun.Safe(map[bool]string{false: "ASC", true: "DESC"}[desc]))
@@ -174,6 +182,8 @@ func (l listing) where(query *bun.SelectQuery, q Query) (*bun.SelectQuery, error
 
 func idents(columns []string) bun.Safe { return bun.Safe(strings.Join(columns, ", ")) }
 
+var errCursor = fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
+
 // numbers are the columns of a sort that hold no text.
 var numbers = map[string]bool{"id": true, "last_seen": true}
 
@@ -192,31 +202,30 @@ func encodeCursor(columns []string, values []any) string {
 }
 
 func decodeCursor(cursor string, columns []string) ([]any, error) {
-	foreign := fmt.Errorf("%w: cursor: not one that this list gave", ErrInvalidQuery)
 	data, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return nil, foreign
+		return nil, errCursor
 	}
 	var text cursorText
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	if decoder.Decode(&text) != nil || !slices.Equal(text.Columns, columns) || len(text.Values) != len(columns) {
-		return nil, foreign
+		return nil, errCursor
 	}
 	for i, value := range text.Values {
 		switch value := value.(type) {
 		case string:
 			if numbers[columns[i]] {
-				return nil, foreign
+				return nil, errCursor
 			}
 		case json.Number:
 			number, err := value.Int64()
 			if err != nil || !numbers[columns[i]] {
-				return nil, foreign
+				return nil, errCursor
 			}
 			text.Values[i] = number
 		default:
-			return nil, foreign
+			return nil, errCursor
 		}
 	}
 	return text.Values, nil

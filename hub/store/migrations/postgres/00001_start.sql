@@ -104,7 +104,8 @@ CREATE TABLE deliveries (
 CREATE INDEX deliveries_changed ON deliveries (cluster_uid, generation);
 CREATE INDEX deliveries_bundle ON deliveries (bundle);
 CREATE INDEX deliveries_list ON deliveries (namespace, cluster, bundle, cluster_uid);
-CREATE INDEX deliveries_state ON deliveries (namespace, state, cluster, bundle);
+CREATE INDEX deliveries_state ON deliveries (namespace, state, cluster, bundle, cluster_uid);
+CREATE INDEX deliveries_by_bundle ON deliveries (namespace, bundle, cluster_uid);
 CREATE TABLE objects (
   cluster_uid TEXT NOT NULL,
   bundle TEXT NOT NULL,
@@ -119,6 +120,7 @@ CREATE TABLE objects (
   since BIGINT NOT NULL,
   PRIMARY KEY (cluster_uid, bundle, object_group, kind, object_namespace, name)
 );
+CREATE INDEX objects_list ON objects (namespace, cluster, bundle);
 CREATE TABLE policy_results (
   id BIGSERIAL PRIMARY KEY,
   cluster_uid TEXT NOT NULL,
