@@ -72,7 +72,7 @@ func TestCrashes(t *testing.T) {
 // crash runs a writer, kills it, and returns the last sequence that it acknowledged for each cluster.
 func (w *world) crash() map[string]int {
 	w.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^TestWriteUntilKilled$", "-test.v=false")
+	child := exec.Command(os.Args[0])
 	child.Env = append(os.Environ(), crashURL+"="+w.url)
 	child.Stderr = os.Stderr
 	pipe, err := child.StdoutPipe()
@@ -157,22 +157,25 @@ func numbered(text string) (session, sequence int) {
 	return session, sequence
 }
 
-// TestWriteUntilKilled is the writer's process.
-func TestWriteUntilKilled(t *testing.T) {
-	url := os.Getenv(crashURL)
-	if url == "" {
-		t.Skip("only as a child of TestCrashes")
+// TestMain is the writer's process too.
+func TestMain(m *testing.M) {
+	if url := os.Getenv(crashURL); url != "" {
+		fmt.Fprintln(os.Stderr, writeUntilKilled(context.Background(), url))
+		os.Exit(1)
 	}
-	ctx := context.Background()
+	os.Exit(m.Run())
+}
+
+func writeUntilKilled(ctx context.Context, url string) error {
 	s, err := store.Open(ctx, store.Config{URL: url, Key: storetest.Key})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	failed := make(chan error)
 	for _, cluster := range crashClusters {
 		go func() { failed <- writeReports(ctx, s, cluster) }()
 	}
-	t.Fatal(<-failed)
+	return <-failed
 }
 
 func writeReports(ctx context.Context, s *store.Store, cluster string) error {

@@ -79,6 +79,35 @@ func TestHintsCrossProcesses(t *testing.T) {
 	w.hinted(other, "uid-a", move)
 }
 
+func TestProcessesThatStartAtOnceAgree(t *testing.T) {
+	url := storetest.Postgres(t)
+	fleets := make(chan string, 4)
+	var group sync.WaitGroup
+	for range cap(fleets) {
+		group.Go(func() {
+			s, err := store.Open(context.Background(), store.Config{URL: url, Key: storetest.Key})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer s.Close()
+			meta, err := s.Meta(context.Background())
+			if err != nil {
+				t.Error(err)
+			}
+			fleets <- meta.FleetID + meta.Epoch
+		})
+	}
+	group.Wait()
+	close(fleets)
+	first := <-fleets
+	for fleet := range fleets {
+		if fleet != first {
+			t.Error("two processes made two fleets in one database")
+		}
+	}
+}
+
 func TestMovedIsTrueWithoutHints(t *testing.T) {
 	each(t, func(w *world) {
 		sent := map[string]uint64{}
