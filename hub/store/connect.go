@@ -44,13 +44,16 @@ func (s *Store) connect(ctx context.Context, address string) error {
 	}
 }
 
+// uriPath escapes what would end the path in SQLite's URI: the file would be another one, without its pragmas.
+var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
+
 func (s *Store) connectSQLite(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("cannot make the store's folder: %w", err)
 	}
 	// FULL: an acknowledged write survives a loss of power.
 	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)"}}
-	dsn := "file:" + path + "?" + pragmas.Encode()
+	dsn := "file:" + uriPath.Replace(path) + "?" + pragmas.Encode()
 	writer, err := sql.Open("sqlite", dsn+"&_txlock=immediate")
 	if err != nil {
 		return fmt.Errorf("cannot open the store %q: %w", path, err)

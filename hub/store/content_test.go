@@ -233,6 +233,16 @@ func TestWhatIsEqualIsNotWritten(t *testing.T) {
 	})
 }
 
+func TestAnOddPathIsTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a#b%20c?d", "hub.db")
+	storetest.Open(t, store.Config{URL: "sqlite://" + path})
+	for _, name := range []string{path, path + "-wal"} {
+		if _, err := os.Stat(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAClosedStoreRefuses(t *testing.T) {
 	storetest.EachURL(t, func(t *testing.T, url string) {
 		s, err := store.Open(t.Context(), store.Config{URL: url, Key: storetest.Key})
