@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -106,13 +108,19 @@ func TestIssueAnswersOnce(t *testing.T) {
 		if !errors.Is(err, broken) {
 			w.Error("what failed is lost:", err)
 		}
+		// As long as a chain of certificates, and as hard to compress: PostgreSQL's indexes hold no value of that size.
+		chain := make([]byte, 8<<10)
+		rand.Read(chain)
 		decided := 0
 		for range 2 {
 			w.must(w.Issue(w.ctx(), w.term, "r", func(store.IssueTx) (store.IssueResult, store.IssueRecord, error) {
 				decided++
-				return store.IssueResult{Certificate: []byte("c"), Endpoints: []string{"hub:1"}, Cluster: "fleet/a"},
+				return store.IssueResult{Certificate: chain, Endpoints: []string{"hub:1"}, Cluster: "fleet/a"},
 					store.IssueRecord{Certificate: &store.Certificate{Serial: fmt.Sprint("s", decided), ClusterUID: "uid-a"}}, nil
 			}))
+		}
+		if result, done, err := w.IssueAnswer(w.ctx(), "r"); err != nil || !done || !bytes.Equal(result.Certificate, chain) || result.Cluster != "fleet/a" {
+			w.Error("the answer is not what was decided", done, err)
 		}
 		issued, err := w.Certificates(w.ctx(), "uid-a")
 		if err != nil || decided != 1 || len(issued) != 1 {

@@ -192,7 +192,7 @@ CREATE TABLE requests (
   old_serial TEXT NOT NULL,
   answer TEXT NOT NULL DEFAULT ''
 );
-CREATE INDEX requests_open ON requests (answer, created);
+CREATE INDEX requests_open ON requests (created) WHERE answer = '';
 CREATE TABLE commands (
   id TEXT PRIMARY KEY,
   cluster_uid TEXT NOT NULL,
