@@ -28,3 +28,6 @@ mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1"
 	object "output:object:dir=$out/clusters/local/v1alpha1" \
 	crd "output:crd:artifacts:config=$out/clusters/local/crds"
 go run ./clusters/local/capi/generate "$out/clusters/local/capi"
+# The reference is made from what was generated above, so it comes last.
+mkdir -p "$out/docs/reference"
+go run ./docs/gen -folder "$out/docs/reference"

@@ -57,31 +57,35 @@ const (
 // Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED (names verb, resource and namespace), INVALID_ARGUMENT (names the
 // field), NOT_FOUND, RESOURCE_EXHAUSTED (rate limit), UNAVAILABLE (store away).
 type FleetClient interface {
-	// resource fleetrepos, verb list.
+	// FleetRepos. resource fleetrepos, verb list.
 	ListRepos(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListReposResponse, error)
+	// One FleetRepo: the commit in force and what was refused. resource fleetrepos, verb get.
 	GetRepo(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*Repo, error)
 	// Reads the repository now. resource fleetrepos/sync, verb create.
 	SyncRepo(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*SyncRepoResponse, error)
-	// resource fleetclusters.
+	// Clusters. resource fleetclusters, verb list. Filters: name, connected.
 	ListClusters(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListClustersResponse, error)
+	// One cluster with its conditions. resource fleetclusters, verb get.
 	GetCluster(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*Cluster, error)
-	// resource bundles.
+	// Bundles in force. resource bundles, verb list. Filters: name, repo.
 	ListBundles(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListBundlesResponse, error)
+	// One bundle in force. resource bundles, verb get.
 	GetBundle(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*Bundle, error)
-	// resource deliveries. Filters: cluster, bundle, state, reason.
+	// Cluster x bundle pairs. resource deliveries, verb list. Filters: cluster, bundle, state, reason.
 	ListDeliveries(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
+	// One cluster x bundle pair with what policy found. resource deliveries, verb get.
 	GetDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*Delivery, error)
-	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects.
+	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(ctx context.Context, in *PairListRequest, opts ...grpc.CallOption) (*ListObjectsResponse, error)
-	// resource history. Filters: cluster, bundle, type.
+	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
-	// resource policyresults. Filters: cluster, bundle, policy, action.
+	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
 	ListPolicyResults(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListPolicyResultsResponse, error)
-	// resource jointokens, verb create. The token is shown once.
+	// Makes a join token, which is shown once. resource jointokens, verb create.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*CreateJoinTokenResponse, error)
-	// resource jointokens, verb list.
+	// Join tokens, without the tokens. resource jointokens, verb list.
 	ListJoinTokens(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListJoinTokensResponse, error)
-	// resource jointokens, verb delete.
+	// Ends a join token. resource jointokens, verb delete.
 	RevokeJoinToken(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*RevokeJoinTokenResponse, error)
 	// Ends every certificate of the cluster's agent. resource fleetclusters/identity, verb delete.
 	RevokeCluster(ctx context.Context, in *GetRequest, opts ...grpc.CallOption) (*RevokeClusterResponse, error)
@@ -94,7 +98,7 @@ type FleetClient interface {
 	RecoverPlan(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverPlanResponse, error)
 	// Decides about unclaimed bundles: remove them, or leave their objects and forget them. resource recovery, verb create.
 	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverPlanResponse, error)
-	// resource audit, verb list.
+	// Imperative acts, newest first. resource audit, verb list.
 	ListAudit(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListAuditResponse, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*Version, error)
@@ -336,31 +340,35 @@ func (c *fleetClient) GetVersion(ctx context.Context, in *GetVersionRequest, opt
 // Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED (names verb, resource and namespace), INVALID_ARGUMENT (names the
 // field), NOT_FOUND, RESOURCE_EXHAUSTED (rate limit), UNAVAILABLE (store away).
 type FleetServer interface {
-	// resource fleetrepos, verb list.
+	// FleetRepos. resource fleetrepos, verb list.
 	ListRepos(context.Context, *ListRequest) (*ListReposResponse, error)
+	// One FleetRepo: the commit in force and what was refused. resource fleetrepos, verb get.
 	GetRepo(context.Context, *GetRequest) (*Repo, error)
 	// Reads the repository now. resource fleetrepos/sync, verb create.
 	SyncRepo(context.Context, *GetRequest) (*SyncRepoResponse, error)
-	// resource fleetclusters.
+	// Clusters. resource fleetclusters, verb list. Filters: name, connected.
 	ListClusters(context.Context, *ListRequest) (*ListClustersResponse, error)
+	// One cluster with its conditions. resource fleetclusters, verb get.
 	GetCluster(context.Context, *GetRequest) (*Cluster, error)
-	// resource bundles.
+	// Bundles in force. resource bundles, verb list. Filters: name, repo.
 	ListBundles(context.Context, *ListRequest) (*ListBundlesResponse, error)
+	// One bundle in force. resource bundles, verb get.
 	GetBundle(context.Context, *GetRequest) (*Bundle, error)
-	// resource deliveries. Filters: cluster, bundle, state, reason.
+	// Cluster x bundle pairs. resource deliveries, verb list. Filters: cluster, bundle, state, reason.
 	ListDeliveries(context.Context, *ListRequest) (*ListDeliveriesResponse, error)
+	// One cluster x bundle pair with what policy found. resource deliveries, verb get.
 	GetDelivery(context.Context, *PairRequest) (*Delivery, error)
-	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects.
+	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(context.Context, *PairListRequest) (*ListObjectsResponse, error)
-	// resource history. Filters: cluster, bundle, type.
+	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(context.Context, *ListRequest) (*ListHistoryResponse, error)
-	// resource policyresults. Filters: cluster, bundle, policy, action.
+	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
 	ListPolicyResults(context.Context, *ListRequest) (*ListPolicyResultsResponse, error)
-	// resource jointokens, verb create. The token is shown once.
+	// Makes a join token, which is shown once. resource jointokens, verb create.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
-	// resource jointokens, verb list.
+	// Join tokens, without the tokens. resource jointokens, verb list.
 	ListJoinTokens(context.Context, *ListRequest) (*ListJoinTokensResponse, error)
-	// resource jointokens, verb delete.
+	// Ends a join token. resource jointokens, verb delete.
 	RevokeJoinToken(context.Context, *GetRequest) (*RevokeJoinTokenResponse, error)
 	// Ends every certificate of the cluster's agent. resource fleetclusters/identity, verb delete.
 	RevokeCluster(context.Context, *GetRequest) (*RevokeClusterResponse, error)
@@ -373,7 +381,7 @@ type FleetServer interface {
 	RecoverPlan(context.Context, *RecoverRequest) (*RecoverPlanResponse, error)
 	// Decides about unclaimed bundles: remove them, or leave their objects and forget them. resource recovery, verb create.
 	Recover(context.Context, *RecoverRequest) (*RecoverPlanResponse, error)
-	// resource audit, verb list.
+	// Imperative acts, newest first. resource audit, verb list.
 	ListAudit(context.Context, *ListRequest) (*ListAuditResponse, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(context.Context, *GetVersionRequest) (*Version, error)
