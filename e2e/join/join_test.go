@@ -13,36 +13,38 @@ import (
 
 func TestAnExistingClusterJoins(t *testing.T) {
 	w := newWorld(t)
+	w.process("hub", w.hubKubeconfig(), "--store", "sqlite://"+w.file("store.db"))
+	w.follow()
 
 	w.install("join", "--expires-in", "1ms")
-	log, stop := w.agent()
+	log, kill := w.agent()
 	w.says(log, "the join token has expired", "periplus cluster join")
-	stop()
+	kill()
 
 	w.replaceToken("periplus-not-a-token")
-	log, stop = w.agent()
+	log, kill = w.agent()
 	w.says(log, "the join token is not known")
-	stop()
+	kill()
 
 	w.install("join")
-	_, stop = w.agent()
+	_, kill = w.agent()
 	w.delivered("first")
 	w.connected(true, patience)
 	w.commit("second")
 	w.delivered("second")
-	stop()
+	kill()
 
 	// Someone copied the token: the key that it was used with is not theirs.
 	_, err := w.kubectl("-n", system, "delete", "secret", "periplus-agent-identity")
 	w.must(err)
-	log, stop = w.agent()
+	log, kill = w.agent()
 	w.says(log, "the join token is used up", "periplus cluster join")
-	stop()
+	kill()
 
 	w.install("join")
-	log, stop = w.agent()
+	log, kill = w.agent()
 	w.says(log, "living identity", "periplus cluster rejoin")
-	stop()
+	kill()
 
 	w.install("rejoin")
 	log, _ = w.agent()

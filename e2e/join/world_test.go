@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,14 +48,17 @@ type world struct {
 	hub, member  *testenv.Env
 	kubeconfigs  struct{ hub, member string }
 	path         string
-	agents       int
-	tokens       []string
+	// linkPort and apiPort of the hub, whichever process opens them.
+	linkPort, apiPort int
+	agents            int
+	tokens            []string
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	shared := testenv.Start(t)
 	w := &world{t: t, folder: t.TempDir()}
+	t.Cleanup(w.showLogs)
 	var err error
 	w.root, err = testenv.Root()
 	w.must(err)
@@ -65,8 +69,9 @@ func newWorld(t *testing.T) *world {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	w.must(sandbox.Install(ctx, w.hub.Config))
+	ports := testenv.Ports(t, 2)
+	w.linkPort, w.apiPort = ports[0], ports[1]
 	w.declare()
-	w.serve()
 	return w
 }
 
@@ -145,20 +150,31 @@ func (w *world) git(args ...string) {
 	}
 }
 
-// serve starts the hub with the rights of its ServiceAccount, and names the fleet repo to it.
-func (w *world) serve() {
+// process starts a hub process; kill ends it as a crash would.
+func (w *world) process(name, kubeconfig string, args ...string) (kill func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
-	kubeconfig := w.file("hub", "kubeconfig")
-	w.must(sandbox.HubKubeconfig(ctx, w.hub.Config, kubeconfig))
-	ports := testenv.Ports(w.t, 3)
-	health := fmt.Sprintf("127.0.0.1:%d", ports[2])
-	w.start(ctx, process.Spec{Name: "hub", Path: w.file("bin", "periplus-hub"), Args: []string{"--kubeconfig", kubeconfig, "--namespace", system,
-		"--store", "sqlite://" + w.file("hub", "store.db"), "--data-dir", w.file("hub"), "--link-address", fmt.Sprintf("127.0.0.1:%d", ports[0]),
-		"--api-address", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--health-address", health, "--log-level", "debug"},
-		Log: w.file("logs", "hub.log"), PidFile: w.file("hub", "pid"), Grace: 10 * time.Second,
+	health := fmt.Sprintf("127.0.0.1:%d", testenv.Ports(w.t, 1)[0])
+	link := fmt.Sprintf("127.0.0.1:%d", w.linkPort)
+	return w.start(ctx, process.Spec{Name: name, Path: w.file("bin", "periplus-hub"), Args: append([]string{"--kubeconfig", kubeconfig, "--namespace", system,
+		"--data-dir", w.file(name), "--link-address", link, "--link-endpoint", link, "--api-address", fmt.Sprintf("127.0.0.1:%d", w.apiPort),
+		"--health-address", health, "--log-level", "debug"}, args...),
+		Log: w.file("logs", name+".log"), PidFile: w.file(name, "pid"), Grace: 10 * time.Second,
 		Ready: func(ctx context.Context) error { return ready(ctx, "http://"+health+"/readyz") }})
+}
+
+// hubKubeconfig has the rights that an administrator gives a hub.
+func (w *world) hubKubeconfig() string {
+	w.t.Helper()
+	path := w.file("kubeconfigs", "hub")
+	w.must(sandbox.HubKubeconfig(w.t.Context(), w.hub.Config, path))
+	return path
+}
+
+// follow names the fleet repo to the hub.
+func (w *world) follow() {
+	w.t.Helper()
 	c, err := client.New(w.hub.Config, client.Options{})
 	w.must(err)
 	repo := &unstructured.Unstructured{}
@@ -167,28 +183,30 @@ kind: FleetRepo
 metadata: {name: fleet, namespace: fleet}
 spec: {ref: {branch: main}, interval: 1s, serviceAccountName: periplus-fleet, url: "file://`+w.file("fleet")+`"}
 `), &repo.Object))
-	w.must(c.Create(ctx, repo))
+	w.must(c.Create(w.t.Context(), repo))
 	w.eventually("the fleet repo declares cluster edge", func() error {
 		_, err := w.periplus("describe", "cluster", "edge")
 		return err
 	})
 }
 
-// start runs a process until the test ends.
-func (w *world) start(ctx context.Context, spec process.Spec) (stop func()) {
+// start runs a process until the test ends, or it is killed.
+func (w *world) start(ctx context.Context, spec process.Spec) (kill func()) {
 	w.t.Helper()
 	p, err := process.Start(ctx, spec, process.Options{})
 	if err != nil {
 		log, _ := os.ReadFile(spec.Log)
 		w.t.Fatalf("%v\n%s", err, log)
 	}
-	stop = func() { _ = p.Stop(context.Background()) }
-	w.t.Cleanup(stop)
-	return stop
+	w.t.Cleanup(func() { _ = p.Stop(context.Background()) })
+	return func() {
+		w.must(syscall.Kill(p.Pid(), syscall.SIGKILL))
+		<-p.Exited()
+	}
 }
 
 // agent runs what the installed Deployment's pod would, as its ServiceAccount: this cluster has no kubelet.
-func (w *world) agent() (log string, stop func()) {
+func (w *world) agent() (log string, kill func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
 	defer cancel()
@@ -199,16 +217,24 @@ func (w *world) agent() (log string, stop func()) {
 	deployment, err := cluster.AppsV1().Deployments(system).Get(ctx, release, metav1.GetOptions{})
 	w.must(err)
 	pod := deployment.Spec.Template.Spec
-	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}
-	answer, err := cluster.CoreV1().ServiceAccounts(system).CreateToken(ctx, pod.ServiceAccountName, request, metav1.CreateOptions{})
-	w.must(err)
-	data, err := apiserver.Kubeconfig("edge", "agent", &rest.Config{Host: w.member.Config.Host, BearerToken: answer.Status.Token,
-		TLSClientConfig: rest.TLSClientConfig{CAData: w.member.Config.CAData}})
-	w.must(err)
-	w.must(os.WriteFile(filepath.Join(folder, "kubeconfig"), data, 0o600))
+	kubeconfig := filepath.Join(folder, "kubeconfig")
+	w.accountKubeconfig(w.member, pod.ServiceAccountName, kubeconfig)
 	log = w.file("logs", fmt.Sprintf("agent-%d.log", w.agents))
 	return log, w.start(ctx, process.Spec{Name: "agent", Path: w.file("bin", "periplus-agent"), Args: pod.Containers[0].Args,
-		Env: []string{"KUBECONFIG=" + filepath.Join(folder, "kubeconfig")}, Log: log, PidFile: filepath.Join(folder, "pid")})
+		Env: []string{"KUBECONFIG=" + kubeconfig}, Log: log, PidFile: filepath.Join(folder, "pid")})
+}
+
+// accountKubeconfig is that of a ServiceAccount of the system namespace.
+func (w *world) accountKubeconfig(env *testenv.Env, account, path string) {
+	w.t.Helper()
+	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To(int64(3600))}}
+	answer, err := kubernetes.NewForConfigOrDie(env.Config).CoreV1().ServiceAccounts(system).CreateToken(w.t.Context(), account, request, metav1.CreateOptions{})
+	w.must(err)
+	data, err := apiserver.Kubeconfig("cluster", account, &rest.Config{Host: env.Config.Host, BearerToken: answer.Status.Token,
+		TLSClientConfig: rest.TLSClientConfig{CAData: env.Config.CAData}})
+	w.must(err)
+	w.must(os.MkdirAll(filepath.Dir(path), 0o700))
+	w.must(os.WriteFile(path, data, 0o600))
 }
 
 // periplus is the command as a user of the hub's cluster.
@@ -345,5 +371,16 @@ func (w *world) within(limit time.Duration, what string, condition func() error)
 			w.t.Fatalf("not in %s: %s: %v", limit, what, err)
 		}
 		<-time.After(200 * time.Millisecond)
+	}
+}
+
+// showLogs of a test that failed: the end of each.
+func (w *world) showLogs() {
+	if !w.t.Failed() {
+		return
+	}
+	logs, _ := filepath.Glob(w.file("logs", "*"))
+	for _, log := range logs {
+		w.t.Logf("%s:\n%s", filepath.Base(log), process.Tail(log, 30))
 	}
 }
