@@ -128,7 +128,7 @@ func (s *Service) RevokeJoinToken(ctx context.Context, request *statusv1.GetRequ
 }
 
 // RevokeCluster ends every certificate issued to the cluster's agent so far, in the FleetCluster too, so that a restore of
-// the store does not bring them back.
+// the store does not bring them back, and every join token that would let it in again.
 func (s *Service) RevokeCluster(ctx context.Context, request *statusv1.GetRequest) (*statusv1.RevokeClusterResponse, error) {
 	if err := s.authz.require(ctx, "RevokeCluster", request.GetNamespace()); err != nil {
 		return nil, err
@@ -140,6 +140,9 @@ func (s *Service) RevokeCluster(ctx context.Context, request *statusv1.GetReques
 	if err := s.audit(ctx, "revoke", "fleetclusters/identity", cluster.Namespace, cluster.Name, ""); err != nil {
 		return nil, err
 	}
+	if err := s.revokeTokensOf(ctx, &cluster); err != nil {
+		return nil, unavailable(err)
+	}
 	now := metav1.NewTime(s.cfg.Now().Truncate(time.Second).Add(time.Second))
 	patch := client.MergeFrom(cluster.DeepCopy())
 	cluster.Spec.Identity.NotBefore = &now
@@ -150,6 +153,24 @@ func (s *Service) RevokeCluster(ctx context.Context, request *statusv1.GetReques
 		return nil, unavailable(err)
 	}
 	return &statusv1.RevokeClusterResponse{}, nil
+}
+
+// revokeTokensOf a cluster: whoever is to be kept out may hold one that was not used yet.
+func (s *Service) revokeTokensOf(ctx context.Context, cluster *v1alpha1.FleetCluster) error {
+	var tokens v1alpha1.JoinTokenList
+	if err := s.cfg.Client.List(ctx, &tokens, client.InNamespace(cluster.Namespace)); err != nil {
+		return err
+	}
+	for i := range tokens.Items {
+		token := &tokens.Items[i]
+		if token.Spec.Cluster != cluster.Name {
+			continue
+		}
+		if err := s.cfg.Tokens.Revoke(ctx, token.Namespace, token.Name); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Confirm releases what waits for a person.
