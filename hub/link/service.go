@@ -112,7 +112,7 @@ func (s *Service) ServerOptions(server *identity.Server) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.Creds(credentials.NewTLS(s.config.Verifier.TLS(server.Certificate))),
 		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxConcurrentStreams(16), grpc.ReadBufferSize(4 << 10), grpc.WriteBufferSize(4 << 10),
-		grpc.SharedWriteBuffer(true), grpc.ConnectionTimeout(20 * time.Second),
+		grpc.ConnectionTimeout(20 * time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 3 * s.config.Heartbeat, Timeout: s.config.Heartbeat}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	}

@@ -253,7 +253,7 @@ func (s *Store) listenOnce(ctx context.Context, address string) error {
 func (s *Store) notify(ctx context.Context, uids ...string) {
 	for chunk := range slices.Chunk(uids, readChunk) {
 		if s.postgres {
-			_, err := s.db.ExecContext(ctx, "SELECT pg_notify(?, uid) FROM unnest(ARRAY[?]) AS uid", channel, bun.In(chunk))
+			_, err := s.db.ExecContext(ctx, "SELECT pg_notify(?, uid) FROM unnest(ARRAY[?]) AS uid", channel, bun.List(chunk))
 			if err == nil {
 				continue
 			}

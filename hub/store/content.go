@@ -134,7 +134,7 @@ func (s *Store) Blobs(ctx context.Context, digests []content.Digest) (map[conten
 			names = append(names, string(digest))
 		}
 		var rows []*blobRow
-		if err := s.reader.NewSelect().Model(&rows).Where("digest IN (?)", bun.In(names)).Scan(ctx); err != nil {
+		if err := s.reader.NewSelect().Model(&rows).Where("digest IN (?)", bun.List(names)).Scan(ctx); err != nil {
 			return nil, fmt.Errorf("cannot read content: %w", err)
 		}
 		for _, row := range rows {

@@ -68,6 +68,8 @@ type IssueTx struct {
 type IssueRecord struct {
 	Certificate *Certificate
 	CountUse    bool
+	// RevokeOthers revokes the cluster's certificates of other keys.
+	RevokeOthers bool
 }
 
 type tokenRow struct {
@@ -267,6 +269,12 @@ func (s *Store) Issue(ctx context.Context, term uint64, id string, decide func(I
 				Expires: micros(c.Expires), Revoked: c.Revoked}
 			if _, err := tx.NewInsert().Model(issued).Exec(ctx); err != nil {
 				return err
+			}
+			if record.RevokeOthers {
+				if _, err := tx.NewUpdate().Model((*certificateRow)(nil)).Set("revoked = ?", true).
+					Where("cluster_uid = ? AND public_key_hash <> ?", c.ClusterUID, c.PublicKeyHash).Exec(ctx); err != nil {
+					return err
+				}
 			}
 		}
 		answer, err := json.Marshal(result)

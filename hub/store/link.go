@@ -187,7 +187,7 @@ func (s *Store) Moved(ctx context.Context, sent map[string]uint64) ([]string, er
 	for start := 0; start < len(uids); start += readChunk {
 		var rows []*clusterRow
 		chunk := uids[start:min(start+readChunk, len(uids))]
-		if err := s.reader.NewSelect().Model(&rows).Column("uid", "generation").Where("uid IN (?)", bun.In(chunk)).Scan(ctx); err != nil {
+		if err := s.reader.NewSelect().Model(&rows).Column("uid", "generation").Where("uid IN (?)", bun.List(chunk)).Scan(ctx); err != nil {
 			return nil, fmt.Errorf("cannot look for moved clusters: %w", err)
 		}
 		for _, row := range rows {

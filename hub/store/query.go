@@ -93,7 +93,7 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 	if err != nil {
 		return page, fmt.Errorf("cannot count: %w", err)
 	}
-	page.Total = int64(total)
+	page.Total = total
 	if q.Cursor != "" {
 		after, err := decodeCursor(q.Cursor, columns)
 		if err != nil {
@@ -107,7 +107,7 @@ func list[R, T any](ctx context.Context, db *bun.DB, l listing, q Query, key fun
 			}
 			seek, after = seek[1:], after[1:]
 		}
-		query = query.Where("(?) ? (?)", idents(seek), bun.Safe(map[bool]string{false: ">", true: "<"}[desc]), bun.In(after))
+		query = query.Where("(?) ? (?)", idents(seek), bun.Safe(map[bool]string{false: ">", true: "<"}[desc]), bun.List(after))
 	}
 	for _, column := range columns {
 		query = query.OrderExpr("? ?", bun.Ident(column), bun.Safe(map[bool]string{false: "ASC", true: "DESC"}[desc]))
@@ -155,7 +155,7 @@ func (l listing) where(query *bun.SelectQuery, q Query) (*bun.SelectQuery, error
 	if len(q.Namespaces) == 0 {
 		return query.Where("1 = 0"), nil
 	}
-	query = query.Where("namespace IN (?)", bun.In(q.Namespaces))
+	query = query.Where("namespace IN (?)", bun.List(q.Namespaces))
 	for _, field := range sortedKeys(q.Filter) {
 		value := q.Filter[field]
 		column, ok := l.filters[field]
@@ -172,7 +172,7 @@ func (l listing) where(query *bun.SelectQuery, q Query) (*bun.SelectQuery, error
 			for _, namespace := range q.Namespaces {
 				keys = append(keys, namespace+"/"+value)
 			}
-			query = query.Where("bundle IN (?)", bun.In(keys))
+			query = query.Where("bundle IN (?)", bun.List(keys))
 		default:
 			query = query.Where("? = ?", bun.Ident(column), value)
 		}

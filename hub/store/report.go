@@ -91,11 +91,11 @@ func (s *Store) forgetUnreported(ctx context.Context, tx bun.Tx, row *clusterRow
 	for _, status := range report.GetBundles() {
 		names = append(names, status.GetBundle())
 	}
-	if _, err := tx.NewDelete().Table("objects").Where("cluster_uid = ? AND bundle NOT IN (?)", row.UID, bun.In(names)).Exec(ctx); err != nil {
+	if _, err := tx.NewDelete().Table("objects").Where("cluster_uid = ? AND bundle NOT IN (?)", row.UID, bun.List(names)).Exec(ctx); err != nil {
 		return err
 	}
 	var gone []*deliveryRow
-	err := tx.NewSelect().Model(&gone).Where("cluster_uid = ? AND observed_state <> '' AND bundle NOT IN (?)", row.UID, bun.In(names)).Scan(ctx)
+	err := tx.NewSelect().Model(&gone).Where("cluster_uid = ? AND observed_state <> '' AND bundle NOT IN (?)", row.UID, bun.List(names)).Scan(ctx)
 	if err != nil {
 		return err
 	}

@@ -84,3 +84,33 @@ func TestOneDeliveryFromAssignmentToRemoval(t *testing.T) {
 		t.Fatal(history, err)
 	}
 }
+
+func TestAJoinRevokesTheClusterKeysBefore(t *testing.T) {
+	ctx := t.Context()
+	s, err := Open(ctx, Config{URL: "sqlite://" + filepath.Join(t.TempDir(), "hub.db"), Key: bytes.Repeat([]byte{1}, KeySize)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	term, _, err := s.Lead(ctx, "one", leadTest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range []string{"first", "second"} {
+		if err := s.RequestCertificate(ctx, IssueRequest{ID: key, Kind: "join", PublicKeyHash: key, CSR: []byte{1}, ClusterUID: "u1"}); err != nil {
+			t.Fatal(err)
+		}
+		err := s.Issue(ctx, term, key, func(IssueTx) (IssueResult, IssueRecord, error) {
+			issued := time.Unix(1000+int64(i), 0)
+			return IssueResult{Cluster: "fleet/eu-1"}, IssueRecord{RevokeOthers: true,
+				Certificate: &Certificate{Serial: key, ClusterUID: "u1", PublicKeyHash: key, Issued: issued, Expires: issued.Add(time.Hour)}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	certificates, err := s.Certificates(ctx, "u1")
+	if err != nil || len(certificates) != 2 || !certificates[0].Revoked || certificates[1].Revoked {
+		t.Error("the first key's certificate is revoked with the second's issue, and only it", certificates, err)
+	}
+}

@@ -98,20 +98,15 @@ func (i Identity) ClusterOf(ctx context.Context, request identity.Request) (name
 
 // Issue implements identity.Queue. A join ends what was issued to its cluster before.
 func (i Identity) Issue(ctx context.Context, term uint64, id string, decide func(identity.Known) (identity.Result, identity.Record, error)) error {
-	var decided identity.Record
-	err := i.Store.Issue(ctx, term, id, func(tx store.IssueTx) (store.IssueResult, store.IssueRecord, error) {
+	return i.Store.Issue(ctx, term, id, func(tx store.IssueTx) (store.IssueResult, store.IssueRecord, error) {
 		known := identity.Known{Request: identity.Request(tx.Request), Token: (*identity.Token)(tx.Token), KeyUsedToken: tx.KeyUsedToken}
 		for _, certificate := range tx.Certificates {
 			known.Certificates = append(known.Certificates, identity.Certificate(certificate))
 		}
 		result, record, err := decide(known)
-		decided = record
-		return store.IssueResult(result), store.IssueRecord{Certificate: (*store.Certificate)(record.Certificate), CountUse: record.CountUse}, err
+		return store.IssueResult(result), store.IssueRecord{Certificate: (*store.Certificate)(record.Certificate), CountUse: record.CountUse,
+			RevokeOthers: record.RevokeOthers}, err
 	})
-	if err != nil || !decided.RevokeOthers || decided.Certificate == nil {
-		return err
-	}
-	return i.RevokeCertificates(ctx, decided.Certificate.ClusterUID, decided.Certificate.Issued)
 }
 
 // Standing implements identity.Standings.

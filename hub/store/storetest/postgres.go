@@ -147,7 +147,8 @@ func await(address, log string, ended <-chan error) error {
 			return nil
 		}
 		select {
-		case <-ended:
+		case cause := <-ended:
+			err = errors.Join(err, cause)
 		case <-deadline:
 		case <-tick.C:
 			continue
