@@ -32,13 +32,13 @@ func token(ctx context.Context, secrets *kube.Secrets, name string) (string, err
 	}
 	secret, err := secrets.Get(ctx, name)
 	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("Secret %q is not there: %w", name, identity.ErrNoToken)
+		return "", fmt.Errorf("cannot read the join token: Secret %q is not there: %w", name, identity.ErrNoToken)
 	}
 	if err != nil {
 		return "", fmt.Errorf("cannot read the join token: %w", err)
 	}
 	if len(secret.Data[tokenKey]) == 0 {
-		return "", fmt.Errorf("Secret %q has no key %q: %w", name, tokenKey, identity.ErrNoToken)
+		return "", fmt.Errorf("cannot read the join token: Secret %q has no key %q: %w", name, tokenKey, identity.ErrNoToken)
 	}
 	return string(secret.Data[tokenKey]), nil
 }

@@ -95,7 +95,7 @@ func (s *Store) read(ctx context.Context, p held) (map[content.Digest][]byte, er
 	}
 	blobs, err := decodePack(p.digests, data)
 	if err != nil {
-		return nil, fmt.Errorf("Secret %q: %w", p.name, err)
+		return nil, fmt.Errorf("cannot read content from Secret %q: %w", p.name, err)
 	}
 	return blobs, nil
 }

@@ -41,7 +41,6 @@ type scope struct {
 	cancel context.CancelFunc
 	// listed is closed when the first list is in or was refused.
 	listed chan struct{}
-	failed error
 }
 
 func newWatcher(k watchKey) *watcher {

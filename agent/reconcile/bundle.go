@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -97,12 +96,6 @@ func (b *bundle) last() *linkv1.BundleStatus {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.status
-}
-
-// tenant of a bundle: its namespace.
-func tenant(bundle string) string {
-	namespace, _, _ := strings.Cut(bundle, "/")
-	return namespace
 }
 
 func ignored(entry *linkv1.Entry, id content.ObjectID) []owned.Pointer {

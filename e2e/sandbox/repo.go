@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -154,7 +154,7 @@ func serveGit(cfg Config, port int) (*gitServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	only := &cgi.Handler{Path: backend, Root: "/", Logger: log.New(os.Stderr, "git: ", 0),
+	only := &cgi.Handler{Path: backend, Root: "/", Logger: slog.NewLogLogger(slog.NewTextHandler(os.Stderr, nil).WithAttrs([]slog.Attr{slog.String("from", "git")}), slog.LevelWarn),
 		Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=sandbox", "GIT_CONFIG_GLOBAL=/dev/null",
 			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*"}}
 	mux := http.NewServeMux()

@@ -87,10 +87,7 @@ func (s *Server) Obtain(ctx context.Context) error {
 }
 
 func certificateOf(chain []byte, key *ecdsa.PrivateKey) (*tls.Certificate, error) {
-	certificate := &tls.Certificate{PrivateKey: key}
-	for _, der := range pemBlocks(chain) {
-		certificate.Certificate = append(certificate.Certificate, der)
-	}
+	certificate := &tls.Certificate{PrivateKey: key, Certificate: pemBlocks(chain)}
 	if len(certificate.Certificate) == 0 {
 		return nil, errors.New("cannot read the certificate: it is no PEM")
 	}

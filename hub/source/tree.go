@@ -250,5 +250,5 @@ func (t *Tree) blob(op, name string, hash plumbing.Hash) ([]byte, error) {
 // not wrapped: it must never pass for a file that is positively absent.
 func (t *Tree) broken(err error) error {
 	t.suspect.Store(true)
-	return fmt.Errorf("the repository on disk is broken and will be cloned again: %v", err) //nolint:errorlint // see above
+	return fmt.Errorf("the repository on disk is broken and will be cloned again: %v", err)
 }

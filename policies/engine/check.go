@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,7 +60,8 @@ func Test(ctx context.Context, modules, tests []File) ([]TestResult, error) {
 }
 
 func located(err error) error {
-	if r, ok := err.(refused); ok {
+	var r refused
+	if errors.As(err, &r) {
 		return fmt.Errorf("%s", describeRefusal(r.Refusal))
 	}
 	return err

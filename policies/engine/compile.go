@@ -133,7 +133,8 @@ func (p *Policy) describe(own []*module) error {
 				return refuse(m.Path, a.Location.Row, "", "package %s has METADATA in %s already: one file of a package carries it", p.Name, p.File)
 			}
 			metadata, err := parseMetadata(a)
-			if wrong, ok := err.(fieldError); ok {
+			var wrong fieldError
+			if errors.As(err, &wrong) {
 				return refuse(m.Path, customLine(m.Text, a.Location.Row, wrong.key), "custom."+wrong.key, "%s", wrong.message)
 			}
 			p.Metadata, p.File, p.Line, found = metadata, m.Path, m.parsed.Package.Location.Row, true

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -67,7 +68,8 @@ func parseMetadata(a *ast.Annotations) (Metadata, error) {
 	var c custom
 	if err := json.Unmarshal(data, &c); err != nil {
 		key := "custom"
-		if wrong, ok := err.(*json.UnmarshalTypeError); ok {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
 			key, _, _ = strings.Cut(wrong.Field, ".")
 			return Metadata{}, fieldError{key, fmt.Sprintf("custom.%s must not be a %s", wrong.Field, wrong.Value)}
 		}

@@ -130,7 +130,7 @@ func Node(machine *clusterv1.Machine) *corev1.Node {
 			// Says to people and tools that the Node is simulated.
 			Annotations: map[string]string{"kwok.x-k8s.io/node": "fake", "node.alpha.kubernetes.io/ttl": "0"}},
 		Spec: corev1.NodeSpec{ProviderID: providerID(machine)},
-		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: machine.Spec.Version, KubeProxyVersion: machine.Spec.Version,
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{KubeletVersion: machine.Spec.Version,
 			OperatingSystem: "linux", Architecture: runtime.GOARCH}},
 	}
 }
