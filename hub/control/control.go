@@ -14,7 +14,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
@@ -45,7 +44,6 @@ const (
 // Config of the control role.
 type Config struct {
 	Manager   manager.Manager
-	Rest      *rest.Config
 	Namespace string
 	Process   string
 	Store     *store.Store

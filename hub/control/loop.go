@@ -72,7 +72,7 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 	}
 	p := c.planner[namespace]
 	if p == nil {
-		p = &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, log: c.cfg.Log, outcomes: map[pair]outcome{}}
+		p = &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, outcomes: map[pair]outcome{}}
 		c.planner[namespace] = p
 	}
 	changes, err := p.plan(ctx, in)

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -62,14 +61,12 @@ type planner struct {
 	renderer *render.Renderer
 	gate     *gate.Gate
 	store    contentStore
-	log      *slog.Logger
 	// outcomes by pair of earlier plans; rebuilt by the first plan after a start.
 	outcomes map[pair]outcome
 }
 
 type contentStore interface {
 	PutRevision(ctx context.Context, manifest content.Manifest, blobs map[content.Digest][]byte) (content.Digest, error)
-	Blobs(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error)
 }
 
 // plan computes what changes. It never returns an error for one pair's mistake: that pair is marked and the others go on.
