@@ -24,6 +24,7 @@ import (
 	statusv1 "github.com/periplus-fleet/periplus/api/proto/periplus/status/v1"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/hub/tokens"
 )
@@ -215,7 +216,7 @@ func TestActsAreRecorded(t *testing.T) {
 		t.Fatal(status, body)
 	}
 	known, err := r.store.Tokens(t.Context(), "team-a")
-	if err != nil || len(known) != 1 || known[0].Hash != tokens.Hash(token) || known[0].ClusterUID != "uid-team-a-one" {
+	if err != nil || len(known) != 1 || known[0].Hash != identity.HashToken(token) || known[0].ClusterUID != "uid-team-a-one" {
 		t.Fatal(known, err)
 	}
 	if status, body = r.call(t, "POST", "/api/v1/namespaces/team-a/clusters/one:revoke", "admin-token", ""); status != http.StatusOK {

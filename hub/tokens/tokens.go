@@ -5,9 +5,7 @@ package tokens
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
 
@@ -45,12 +44,6 @@ type Service struct {
 	Now    func() time.Time
 }
 
-// Hash is how a token is stored.
-func Hash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return hex.EncodeToString(sum[:])
-}
-
 func generate() string {
 	raw := make([]byte, size)
 	rand.Read(raw)
@@ -65,7 +58,7 @@ func (s Service) Create(ctx context.Context, namespace, cluster string, life tim
 	}
 	token = generate()
 	expires = s.Now().Add(life).Truncate(time.Second)
-	hash := Hash(token)
+	hash := identity.HashToken(token)
 	intent := &v1alpha1.JoinToken{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: cluster + "-" + hash[:8], OwnerReferences: []metav1.OwnerReference{{
 			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FleetCluster", Name: object.Name, UID: object.UID}}},
