@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -207,8 +206,8 @@ func (c *Client) Post(ctx context.Context, path string, body, answer proto.Messa
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, answer proto.Message) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	target := *c.base
-	target.Path = "/api/v1/" + strings.TrimPrefix(path, "/")
+	// path holds escaped names; assigning it to Path would escape them twice.
+	target := c.base.JoinPath("api/v1", path)
 	target.RawQuery = query.Encode()
 	var payload io.Reader
 	if body != nil {

@@ -100,7 +100,11 @@ func revoke(env client.Env) *cobra.Command {
 				return err
 			}
 			path := fmt.Sprintf("namespaces/%s/clusters/%s:revoke", hub.Namespace, url.PathEscape(args[0]))
-			if err := hub.Post(ctx, path, nil, &statusv1.RevokeClusterResponse{}); err != nil {
+			answer := &statusv1.RevokeClusterResponse{}
+			if err := hub.Post(ctx, path, nil, answer); err != nil {
+				return err
+			}
+			if done, err := printer.Message(answer); done || err != nil {
 				return err
 			}
 			fmt.Fprintf(printer.Out, "revoked %s\n", args[0])

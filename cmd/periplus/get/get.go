@@ -138,7 +138,7 @@ func objectsCommand(env client.Env, now func() time.Time) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			path := fmt.Sprintf("namespaces/%s/clusters/%s/deliveries/%s/objects", hub.Namespace, cluster, bundle)
+			path := fmt.Sprintf("namespaces/%s/clusters/%s/deliveries/%s/objects", hub.Namespace, url.PathEscape(cluster), url.PathEscape(bundle))
 			all := &statusv1.ListObjectsResponse{}
 			query := url.Values{"limit": {strconv.Itoa(page)}}
 			for {

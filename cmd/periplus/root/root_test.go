@@ -141,6 +141,38 @@ func TestJSONIsTheWholeList(t *testing.T) {
 	}
 }
 
+func (h hub) SyncRepo(context.Context, *statusv1.GetRequest) (*statusv1.SyncRepoResponse, error) {
+	return &statusv1.SyncRepoResponse{Commit: "bbbbbbbbbb"}, nil
+}
+
+func (h hub) GetVersion(context.Context, *statusv1.GetVersionRequest) (*statusv1.Version, error) {
+	return &statusv1.Version{Version: "v1", Epoch: "e"}, nil
+}
+
+func (h hub) RevokeCluster(context.Context, *statusv1.GetRequest) (*statusv1.RevokeClusterResponse, error) {
+	return &statusv1.RevokeClusterResponse{}, nil
+}
+
+func TestEveryVerbSpeaksJSONWhenAsked(t *testing.T) {
+	for _, verb := range []string{"get clusters", "get deliveries", "describe repo fleet", "sync fleet", "version", "version --client",
+		"cluster revoke eu-1", "cluster join eu-1"} {
+		t.Run(verb, func(t *testing.T) {
+			args := append(strings.Fields(verb), serve(t, hub{})...)
+			code, out, errs := run(t, append(args, "-o", "json", "--token", "good")...)
+			if code != 0 || !json.Valid([]byte(out)) {
+				t.Errorf("exit %d\nout: %s\nerr: %s", code, out, errs)
+			}
+		})
+	}
+}
+
+func TestNamesReachTheHubAsTheyWereTyped(t *testing.T) {
+	_, _, errs := run(t, append([]string{"describe", "bundle", "a b%", "--token", "good"}, serve(t, hub{})...)...)
+	if !strings.Contains(errs, `no bundle "a b%"`) {
+		t.Error(errs)
+	}
+}
+
 func TestTheJoinLineKeepsTheTokenOffCommandLines(t *testing.T) {
 	code, out, errs := run(t, append([]string{"cluster", "join", "edge", "--grant", "web", "--token", "good"}, serve(t, hub{})...)...)
 	if code != 0 || !strings.Contains(errs, "admin rights in the namespaces web, and nothing else") {

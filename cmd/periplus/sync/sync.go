@@ -31,12 +31,24 @@ func Command(env client.Env) *cobra.Command {
 					names = append(names, repo.GetName())
 				}
 			}
+			read := &statusv1.ListReposResponse{}
 			for _, name := range names {
 				answer := &statusv1.SyncRepoResponse{}
 				if err := hub.Post(ctx, fmt.Sprintf("namespaces/%s/repos/%s:sync", hub.Namespace, url.PathEscape(name)), nil, answer); err != nil {
 					return err
 				}
-				fmt.Fprintf(printer.Out, "%s\t%s\n", name, answer.GetCommit())
+				if printer.Format == "" {
+					fmt.Fprintf(printer.Out, "%s\t%s\n", name, answer.GetCommit())
+					continue
+				}
+				repo := &statusv1.Repo{}
+				if err := hub.Get(ctx, fmt.Sprintf("namespaces/%s/repos/%s", hub.Namespace, url.PathEscape(name)), nil, repo); err != nil {
+					return err
+				}
+				read.Items, read.Total = append(read.Items, repo), read.GetTotal()+1
+			}
+			if done, err := printer.Message(read); done || err != nil {
+				return err
 			}
 			printer.Hint("Follow it with: periplus wait --commit HEAD")
 			return nil
