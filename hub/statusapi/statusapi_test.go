@@ -33,6 +33,7 @@ import (
 type rig struct {
 	url   string
 	store *store.Store
+	kube  client.Client
 	// reviews counts SubjectAccessReviews.
 	reviews int
 }
@@ -59,7 +60,7 @@ func newRig(t *testing.T) *rig {
 			rows = append(rows, delivery.Cluster{UID: clusterUID(namespace, name), Namespace: namespace, Name: name})
 		}
 	}
-	kube := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.JoinToken{}).
+	r.kube = fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).WithStatusSubresource(&v1alpha1.JoinToken{}).
 		WithInterceptorFuncs(interceptor.Funcs{Create: func(ctx context.Context, c client.WithWatch, object client.Object, opts ...client.CreateOption) error {
 			switch review := object.(type) {
 			case *authenticationv1.TokenReview:
@@ -90,9 +91,9 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := New(Config{Store: r.store, Client: kube, Tokens: tokens.Service{Client: kube, Store: r.store, Now: time.Now},
+	service := New(Config{Store: r.store, Client: r.kube, Tokens: tokens.Service{Client: r.kube, Store: r.store, Now: time.Now},
 		Endpoints: []string{"hub:7443"}, CAHash: "sha256:abc", Version: "v1"})
-	handler, err := service.Handler(t.Context(), Hooks{Client: kube})
+	handler, err := service.Handler(t.Context(), Hooks{Client: r.kube})
 	if err != nil {
 		t.Fatal(err)
 	}
