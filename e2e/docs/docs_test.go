@@ -73,6 +73,9 @@ func TestCommandsExist(t *testing.T) {
 	makeCommand := regexp.MustCompile(`^\s*\$?\s*make ([a-z][a-z-]*)`)
 	periplusCommand := regexp.MustCompile(`(?:^|\s|/)periplus ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?`)
 	targets := map[string]bool{}
+	tree := root.Command()
+	// Cobra adds this one only when it runs.
+	tree.InitDefaultCompletionCmd()
 	for _, path := range paths {
 		eachLine(t, filepath.Join(top, path), func(number int, code string) {
 			if match := makeCommand.FindStringSubmatch(code); match != nil && !targets[match[1]] {
@@ -85,7 +88,7 @@ func TestCommandsExist(t *testing.T) {
 			if match == nil || strings.Contains(code, "mkdir") {
 				return
 			}
-			found, _, err := root.Command().Find([]string{match[1]})
+			found, _, err := tree.Find([]string{match[1]})
 			if err != nil || !found.HasParent() {
 				t.Errorf("%s:%d: periplus %s does not exist", path, number, match[1])
 				return
