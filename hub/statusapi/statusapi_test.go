@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/periplus-fleet/periplus/api/openapi"
 	statusv1 "github.com/periplus-fleet/periplus/api/proto/periplus/status/v1"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
@@ -233,5 +234,36 @@ func TestActsAreRecorded(t *testing.T) {
 	}
 	if data, _ := json.Marshal(body); strings.Contains(string(data), token) {
 		t.Error("the token stands in the audit record")
+	}
+}
+
+// The document says what each call needs, for people who write RBAC; the table is what counts.
+func TestTheDocumentNamesThePermissions(t *testing.T) {
+	var document struct {
+		Paths map[string]map[string]struct {
+			OperationID          string `json:"operationId"`
+			Summary, Description string
+		}
+	}
+	if err := json.Unmarshal(openapi.Document, &document); err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for path, methods := range document.Paths {
+		for method, operation := range methods {
+			need, known := permissions[strings.TrimPrefix(operation.OperationID, "Fleet_")]
+			resource := need.resource
+			if need.subresource != "" {
+				resource += "/" + need.subresource
+			}
+			if want := "resource " + resource + ", verb " + need.verb + "."; !known ||
+				need != (permission{}) && !strings.Contains(strings.ToLower(operation.Summary+" "+operation.Description), want) {
+				t.Errorf("%s %s: want %q in %q %q", method, path, want, operation.Summary, operation.Description)
+			}
+			seen++
+		}
+	}
+	if seen != len(permissions) {
+		t.Errorf("%d calls in the document, %d permissions", seen, len(permissions))
 	}
 }
