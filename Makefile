@@ -8,7 +8,7 @@ GO ?= go
 LDFLAGS = -s -w
 COMMANDS = periplus-hub periplus-agent periplus periplus-sandbox
 SANDBOX = bin/periplus-sandbox
-# What `make check` tests: what ships. The tests of e2e, which run a cluster's whole life, are `make test`'s.
+# What `make check` tests: what ships, by decisions and in memory. What needs an API server or PostgreSQL is `make test`'s.
 FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agent/... ./hub/...
 # Where goroutines meet: streams, the store's writers, control loops and supervised processes.
 RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./clusters/local/process ./e2e/link

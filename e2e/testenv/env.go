@@ -48,6 +48,9 @@ var sharedOnce = sync.OnceValues(func() (*apiserver.Server, error) {
 // NewServer.
 func Start(t testing.TB) *Env {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs an API server: not with -short")
+	}
 	Kube(t)
 	server, err := sharedOnce()
 	if err != nil {

@@ -27,6 +27,9 @@ var crashClusters = []string{"a", "b", "c"}
 // TestCrashes kills a hub process at random moments while it records numbered reports. Whatever it acknowledged must be
 // there, and whatever is there must be there once, with its history.
 func TestCrashes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("kills writers for a while: not with -short")
+	}
 	rounds := 20
 	if os.Getenv("REQUIRE_ALL") == "1" {
 		rounds = 200

@@ -37,6 +37,9 @@ var databases atomic.Int64
 // unless REQUIRE_ALL=1 wants every test run.
 func Postgres(t testing.TB) string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL: not with -short")
+	}
 	address, err := server()
 	switch {
 	case errors.Is(err, errAbsent) && os.Getenv("REQUIRE_ALL") != "1":
