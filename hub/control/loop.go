@@ -85,6 +85,9 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 		}
 		c.cfg.Log.Info("planned", "namespace", namespace, "changes", len(changes), "commit", in.Commit)
 	}
+	if err := c.forgetConfirmed(ctx, in); err != nil {
+		return err
+	}
 	for key := range in.Gone {
 		if !stillDelivered(in, key) {
 			if err := c.cfg.Store.RemoveBundle(ctx, c.Term(), key); err != nil {
@@ -100,6 +103,20 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 		planned[repo] = snapshot.Commit
 	}
 	return c.putInForce(ctx, namespace, planned)
+}
+
+// forgetConfirmed drops a person's words once the removals that they released are tombstones, so that they release nothing
+// that comes later. While a cluster is relearned its removals still wait, and so do the words.
+func (c *Controller) forgetConfirmed(ctx context.Context, in planInput) error {
+	if len(in.Relearning) > 0 {
+		return nil
+	}
+	for cause := range in.Confirmed {
+		if err := c.cfg.Store.ForgetWord(ctx, in.Namespace, store.WordConfirm, cause); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func stillDelivered(in planInput, key delivery.Key) bool {
