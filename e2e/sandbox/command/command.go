@@ -47,7 +47,23 @@ func (o *options) config(out io.Writer) sandbox.Config {
 		// The example lies beside bin/ in a checkout.
 		fleet = filepath.Join(o.bin, "..", "examples", "fleet")
 	}
-	return sandbox.Config{Folder: o.dir, Bin: o.bin, Fleet: fleet, Out: out}
+	return sandbox.Config{Folder: absolute(o.dir), Bin: absolute(o.bin), Fleet: local(fleet), Out: out}
+}
+
+// absolute makes a path mean the same to the parts, which run in folders of their own.
+func absolute(path string) string {
+	if whole, err := filepath.Abs(path); err == nil {
+		return whole
+	}
+	return path
+}
+
+// local makes the path of a folder absolute, and leaves a Git URL alone.
+func local(fleet string) string {
+	if _, err := os.Stat(fleet); err == nil {
+		return absolute(fleet)
+	}
+	return fleet
 }
 
 func run() *cobra.Command {
@@ -75,7 +91,7 @@ func checkCommand() *cobra.Command {
 			if o.fleet == "" {
 				cfg.Fleet = "" // the check's own steps know the example; another fleet is only brought up
 			}
-			return check.Run(c.Context(), check.Config{Sandbox: cfg, Example: filepath.Join(o.bin, "..", "examples", "fleet"), Clusters: clusters, Only: only})
+			return check.Run(c.Context(), check.Config{Sandbox: cfg, Example: filepath.Join(absolute(o.bin), "..", "examples", "fleet"), Clusters: clusters, Only: only})
 		}}
 	o.flags(c, ".sandbox-check")
 	c.Flags().StringVar(&o.fleet, "fleet", "", "Git URL or folder of the fleet repo (default: the example)")
@@ -87,7 +103,7 @@ func checkCommand() *cobra.Command {
 func reset() *cobra.Command {
 	var o options
 	c := &cobra.Command{Use: "reset", Short: "Forget a sandbox's state", Args: cobra.NoArgs, Example: "  periplus-sandbox reset",
-		RunE: func(c *cobra.Command, _ []string) error { return sandbox.Reset(c.Context(), o.dir) }}
+		RunE: func(c *cobra.Command, _ []string) error { return sandbox.Reset(c.Context(), absolute(o.dir)) }}
 	o.flags(c, ".sandbox")
 	return c
 }
