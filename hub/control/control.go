@@ -70,6 +70,8 @@ type Controller struct {
 
 	mu    sync.Mutex
 	repos map[client.ObjectKey]*repoState
+	// planned is what each namespace declared when it was last planned.
+	planned map[string]declaration
 	// policies in force by namespace.
 	policies map[string]*engine.Snapshot
 	dirty    map[string]bool
@@ -89,7 +91,7 @@ func New(cfg Config) (*Controller, error) {
 		cfg: cfg, client: cfg.Manager.GetClient(),
 		epoch:   epoch.Keeper{Client: cfg.Manager.GetClient(), Namespace: cfg.Namespace},
 		writer:  projection.Writer{Client: cfg.Manager.GetClient()},
-		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{},
+		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{}, planned: map[string]declaration{},
 		wake: make(chan struct{}, 1), pokes: make(chan event.GenericEvent),
 	}
 	if err := c.registerRepos(cfg.Manager); err != nil {

@@ -217,12 +217,15 @@ func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snap
 func position(p fleet.Position) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
 // view is what the namespace's projections shall show.
-func (c *Controller) view(ctx context.Context, namespace string, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
+func (c *Controller) view(namespace string, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
 	clusters []v1alpha1.FleetCluster,
-) (projection.View, bool, error) {
-	declared, ok, err := c.declared(ctx, namespace)
-	if !ok || err != nil {
-		return projection.View{}, false, err
+) (projection.View, bool) {
+	// What is shown is what was planned: a commit that was only read must not stand beside what was ready before it.
+	c.mu.Lock()
+	declared, ok := c.planned[namespace]
+	c.mu.Unlock()
+	if !ok {
+		return projection.View{}, false
 	}
 	view := projection.View{Namespace: namespace}
 	for _, bundle := range declared.bundles {
@@ -254,7 +257,7 @@ func (c *Controller) view(ctx context.Context, namespace string, tallies map[del
 		}
 		view.Policies = append(view.Policies, object)
 	}
-	return view, true, nil
+	return view, true
 }
 
 func firstRepo(d declaration) string { return slices.Sorted(maps.Keys(d.snapshots))[0] }

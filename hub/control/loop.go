@@ -85,6 +85,9 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 		}
 		c.cfg.Log.Info("planned", "namespace", namespace, "changes", len(changes), "commit", in.Commit)
 	}
+	c.mu.Lock()
+	c.planned[namespace] = declared
+	c.mu.Unlock()
 	if err := c.forgetConfirmed(ctx, in); err != nil {
 		return err
 	}

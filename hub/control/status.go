@@ -88,9 +88,9 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 	if err != nil {
 		return err
 	}
-	view, ok, err := c.view(ctx, namespace, byBundle, found, clusters.Items)
-	if !ok || err != nil {
-		return err
+	view, ok := c.view(namespace, byBundle, found, clusters.Items)
+	if !ok {
+		return nil
 	}
 	return c.writer.Write(ctx, view)
 }
