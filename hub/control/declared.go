@@ -217,16 +217,9 @@ func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snap
 func position(p fleet.Position) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
 // view is what the namespace's projections shall show.
-func (c *Controller) view(namespace string, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
+func view(namespace string, declared declaration, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
 	clusters []v1alpha1.FleetCluster,
-) (projection.View, bool) {
-	// What is shown is what was planned: a commit that was only read must not stand beside what was ready before it.
-	c.mu.Lock()
-	declared, ok := c.planned[namespace]
-	c.mu.Unlock()
-	if !ok {
-		return projection.View{}, false
-	}
+) projection.View {
 	view := projection.View{Namespace: namespace}
 	for _, bundle := range declared.bundles {
 		count := tally(tallies, bundle.Key)
@@ -257,7 +250,7 @@ func (c *Controller) view(namespace string, tallies map[delivery.Key]*projection
 		}
 		view.Policies = append(view.Policies, object)
 	}
-	return view, true
+	return view
 }
 
 func firstRepo(d declaration) string { return slices.Sorted(maps.Keys(d.snapshots))[0] }

@@ -54,6 +54,11 @@ func (c *Controller) writeStatus(ctx context.Context) error {
 func (c *Controller) writeNamespace(ctx context.Context, namespace string) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	// What is shown is what was planned, taken before the deliveries are read: a commit that was only read must not stand
+	// beside what was ready before it.
+	c.mu.Lock()
+	declared, planned := c.planned[namespace]
+	c.mu.Unlock()
 	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
 	if err != nil {
 		return err
@@ -88,11 +93,10 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 	if err != nil {
 		return err
 	}
-	view, ok := c.view(namespace, byBundle, found, clusters.Items)
-	if !ok {
+	if !planned {
 		return nil
 	}
-	return c.writer.Write(ctx, view)
+	return c.writer.Write(ctx, view(namespace, declared, byBundle, found, clusters.Items))
 }
 
 // findings counts the gate's results by policy.
