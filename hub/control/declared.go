@@ -216,8 +216,8 @@ func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snap
 
 func position(p fleet.Position) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }
 
-// view is what the namespace's projections shall show.
-func view(namespace string, declared declaration, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
+// viewOf is what the namespace's projections shall show.
+func viewOf(namespace string, declared declaration, tallies map[delivery.Key]*projection.Tally, denied map[string]*v1alpha1.PolicyStatus,
 	clusters []v1alpha1.FleetCluster,
 ) projection.View {
 	view := projection.View{Namespace: namespace}

@@ -96,7 +96,7 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 	if !planned {
 		return nil
 	}
-	return c.writer.Write(ctx, view(namespace, declared, byBundle, found, clusters.Items))
+	return c.writer.Write(ctx, viewOf(namespace, declared, byBundle, found, clusters.Items))
 }
 
 // findings counts the gate's results by policy.
