@@ -19,7 +19,7 @@ RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./clusters/local
 help: ## list the targets
 	@printf '%s\n' \
 		'make build          bin/: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl' \
-		'make sandbox        a whole fleet on this machine; Ctrl-C stops it and keeps its state (FLEET=<git url or folder>)' \
+		'make sandbox        a whole fleet on this machine; Ctrl-C stops it and keeps its state (FLEET=<git url or folder>, ONCE=1: stop when all is ready)' \
 		'make sandbox-check  the same without a person, in a folder of its own, and proves that it works (SANDBOX_CLUSTERS=2..8, FLEET=)' \
 		'make sandbox-reset  forget the state of make sandbox' \
 		'make check          what to run before a commit, in two minutes: vet, format, import rules, fast tests' \
@@ -75,7 +75,7 @@ bench:
 	$(GO) run ./e2e/bench -run '$(RUN)'
 
 sandbox: build
-	$(SANDBOX) run $(if $(FLEET),--fleet '$(FLEET)')
+	$(SANDBOX) run $(if $(FLEET),--fleet '$(FLEET)') $(if $(ONCE),--once)
 
 sandbox-check: build
 	$(SANDBOX) check $(if $(FLEET),--fleet '$(FLEET)') $(if $(SANDBOX_CLUSTERS),--clusters $(SANDBOX_CLUSTERS))

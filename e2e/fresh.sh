@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a new person does: clone, and the commands of README.md, as an unprivileged user with an empty environment and
-# nothing but go, git, make and coreutils on the PATH. The sandbox stops by itself when its fleet is ready.
+# nothing but go, git, make and coreutils on the PATH. With ONCE the sandbox stops by itself when its fleet is ready.
 #
 # GOMODCACHE, GOPROXY and GOFLAGS are passed on, so that a machine without a network can run it.
 set -eu
@@ -29,7 +29,7 @@ run() {
 	fi
 }
 cd "$home/periplus"
-for command in 'make build' 'bin/periplus-sandbox run --once' 'make sandbox-reset'; do
+for command in 'make sandbox ONCE=1' 'make sandbox-reset' 'make test'; do
 	echo "== $command"
 	run env -i HOME="$home" PATH="$home/path" GOMODCACHE="${FRESH_GOMODCACHE:-$home/go/pkg/mod}" GOPROXY="$(go env GOPROXY)" \
 		GONOSUMDB="$(go env GONOSUMDB)" GOSUMDB="$(go env GOSUMDB)" GOFLAGS="$(go env GOFLAGS)" sh -c "$command"
