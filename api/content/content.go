@@ -88,6 +88,14 @@ type Item struct {
 	Digest Digest `json:"digest"`
 	// Source is where the object was declared, "file:line" relative to the fleet repo; "" where unknown.
 	Source string `json:"source,omitempty"`
+	// Hook is set where the agent runs the object at a moment of the bundle's life instead of keeping it applied. Needs
+	// CapabilityHooks.
+	Hook *Hook `json:"hook,omitempty"`
+	// Sealed says that the content is a SealedObject, which only the cluster can open. Needs CapabilitySealed.
+	Sealed bool `json:"sealed,omitempty"`
+	// Once are JSON pointers, sorted, of fields that are applied when the object is created and never overwritten. Needs
+	// CapabilityOnce.
+	Once []string `json:"once,omitempty"`
 }
 
 // Manifest is an immutable revision: the ordered list of objects that a variant rendered to.

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -38,6 +39,11 @@ type BundleSpec struct {
 	// +kubebuilder:validation:Type=object
 	// +optional
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+	// ValuesFrom are ConfigMaps and Secrets of the hub's namespace of this tenant, below values; later ones over earlier ones.
+	// They are watched. What a Secret gives is kept encrypted and masked.
+	// +optional
+	// +listType=atomic
+	ValuesFrom []ValuesReference `json:"valuesFrom,omitempty"`
 	// Set writes values into rendered objects: cheap, and shares the render between clusters.
 	// +optional
 	// +listType=atomic
@@ -45,6 +51,9 @@ type BundleSpec struct {
 	// Labels are added to every object.
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are added to every object.
+	// +optional
+	Annotations map[string]string `json:"annotations,omitempty"`
 	// Patches change rendered objects, before those of the target.
 	// +optional
 	// +listType=atomic
@@ -53,6 +62,26 @@ type BundleSpec struct {
 	// +kubebuilder:validation:MinItems=1
 	// +listType=atomic
 	Targets []Target `json:"targets"`
+	// Overlays: all that match a cluster are layered over its target, in their order. They choose no cluster by themselves.
+	// +optional
+	// +listType=atomic
+	Overlays []Overlay `json:"overlays,omitempty"`
+	// Exclude takes clusters out, whatever the targets say.
+	// +optional
+	// +listType=atomic
+	Exclude []ClusterMatch `json:"exclude,omitempty"`
+	// Tolerations let the bundle reach clusters with these taints.
+	// +optional
+	// +listType=atomic
+	Tolerations []ClusterToleration `json:"tolerations,omitempty"`
+	// Decrypt says where SOPS-encrypted values and generator inputs are opened; sealed manifests are opened by the agent
+	// unless it is hub.
+	// +kubebuilder:validation:Enum=hub
+	// +optional
+	Decrypt DecryptPlace `json:"decrypt,omitempty"`
+	// Generate says which fields may differ at each rendering.
+	// +optional
+	Generate Generate `json:"generate,omitempty"`
 	// DependsOn holds this bundle on a cluster until each of these is ready there.
 	// +optional
 	// +listType=atomic
@@ -77,31 +106,46 @@ type BundleSpec struct {
 
 // BundleSource is exactly one of its fields.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.helm) ? 1 : 0) + (has(self.kustomize) ? 1 : 0) + (has(self.plugin) ? 1 : 0) + (has(self.git) ? 1 : 0) <= 1",message="at most one of helm, kustomize, plugin and git"
+// +kubebuilder:validation:XValidation:rule="(has(self.helm) ? 1 : 0) + (has(self.kustomize) ? 1 : 0) + (has(self.jsonnet) ? 1 : 0) + (has(self.plugin) ? 1 : 0) + (has(self.git) ? 1 : 0) <= 1",message="at most one of helm, kustomize, jsonnet, plugin and git"
 type BundleSource struct {
 	// +optional
 	Helm *HelmSource `json:"helm,omitempty"`
 	// +optional
 	Kustomize *KustomizeSource `json:"kustomize,omitempty"`
 	// +optional
+	Jsonnet *JsonnetSource `json:"jsonnet,omitempty"`
+	// +optional
 	Plugin *PluginSource `json:"plugin,omitempty"`
 	// +optional
 	Git *GitSource `json:"git,omitempty"`
 }
 
-// HelmSource renders a chart.
+// HelmSource renders a chart: one of chart, repository with name, and oci.
 type HelmSource struct {
 	// Chart is the path of a chart, relative to the bundle's folder and inside the repository.
 	// +optional
 	Chart string `json:"chart,omitempty"`
+	// Repository is the URL (http or https) of a classic chart repository.
 	// +optional
 	Repository string `json:"repository,omitempty"`
+	// OCI is the chart's reference without tag: oci://registry/path/chart.
 	// +optional
 	OCI string `json:"oci,omitempty"`
+	// Name of the chart in the repository.
 	// +optional
 	Name string `json:"name,omitempty"`
+	// Version or range of versions; resolved when the bundle's commit is read, and recorded.
 	// +optional
 	Version string `json:"version,omitempty"`
+	// SecretRef names a Secret beside the FleetRepo with username and password, or token, and ca.crt for the repository.
+	// +optional
+	SecretRef *corev1.LocalObjectReference `json:"secretRef,omitempty"`
+	// SkipCRDs leaves out the chart's crds folder.
+	// +optional
+	SkipCRDs bool `json:"skipCRDs,omitempty"`
+	// Tests runs the chart's test hooks once a new revision is ready; they are left out otherwise.
+	// +optional
+	Tests bool `json:"tests,omitempty"`
 	// ReleaseName. Default: the bundle's name.
 	// +optional
 	ReleaseName string `json:"releaseName,omitempty"`
@@ -118,9 +162,27 @@ type KustomizeSource struct {
 	Path string `json:"path,omitempty"`
 }
 
+// JsonnetSource evaluates a Jsonnet file: an object, or lists and mappings of objects of any depth.
+type JsonnetSource struct {
+	// Path of the file, relative to the bundle's folder. Default "main.jsonnet".
+	// +optional
+	Path string `json:"path,omitempty"`
+	// ImportPaths are folders inside the repository, relative to the bundle's, where imports are looked up.
+	// +optional
+	// +listType=atomic
+	ImportPaths []string `json:"importPaths,omitempty"`
+	// ValuesAs says how spec.values reach the file: as ExtVars (std.extVar, the default) or as top-level arguments.
+	// +kubebuilder:validation:Enum=ExtVars;TLAs
+	// +optional
+	ValuesAs string `json:"valuesAs,omitempty"`
+}
+
 // PluginSource renders with an external plugin.
 type PluginSource struct {
 	Name string `json:"name"`
+	// Path given to the plugin, relative to the bundle's folder. Default ".".
+	// +optional
+	Path string `json:"path,omitempty"`
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
@@ -169,16 +231,32 @@ type Patch struct {
 	Patch  string       `json:"patch"`
 }
 
-// Target chooses clusters and says what differs for them.
-type Target struct {
-	// +optional
-	Name string `json:"name,omitempty"`
-	// ClusterSelector over the cluster's labels; {} is every cluster. One of clusterSelector and clusterGroup is required.
+// ClusterMatch chooses clusters: by each field that is given, all of them together.
+type ClusterMatch struct {
+	// ClusterSelector over the cluster's labels; {} is every cluster.
 	// +optional
 	ClusterSelector *metav1.LabelSelector `json:"clusterSelector,omitempty"`
 	// ClusterGroup by name.
 	// +optional
 	ClusterGroup string `json:"clusterGroup,omitempty"`
+	// ClusterNames with * as a wildcard; one of them must match.
+	// +optional
+	// +listType=atomic
+	ClusterNames []string `json:"clusterNames,omitempty"`
+	// PropertySelector over the cluster's properties: kubernetesVersion (of the declaration), provider, class and those of
+	// spec.properties.
+	// +optional
+	PropertySelector *metav1.LabelSelector `json:"propertySelector,omitempty"`
+	// Expression in CEL over cluster that gives a boolean, without ${{ }}.
+	// +optional
+	Expression string `json:"expression,omitempty"`
+}
+
+// Target chooses clusters and says what differs for them. At least one field of its ClusterMatch is required.
+type Target struct {
+	// +optional
+	Name         string `json:"name,omitempty"`
+	ClusterMatch `json:",inline"`
 	// Ref takes the bundle's content from another branch, tag or commit of the same repository.
 	// +optional
 	Ref *GitRef `json:"ref,omitempty"`
@@ -191,6 +269,10 @@ type Target struct {
 	// +kubebuilder:validation:Type=object
 	// +optional
 	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+	// ValuesFrom over the bundle's valuesFrom, below all values.
+	// +optional
+	// +listType=atomic
+	ValuesFrom []ValuesReference `json:"valuesFrom,omitempty"`
 	// Set after the bundle's.
 	// +optional
 	// +listType=atomic
@@ -201,9 +283,114 @@ type Target struct {
 	Patches []Patch `json:"patches,omitempty"`
 }
 
-// Dependency names a bundle of the same namespace.
+// Overlay says what differs for the clusters that it matches, over what their target says.
+type Overlay struct {
+	// +optional
+	Name         string `json:"name,omitempty"`
+	ClusterMatch `json:",inline"`
+	// Values over those of the target and of earlier overlays.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +optional
+	Values *apiextensionsv1.JSON `json:"values,omitempty"`
+	// Set after the target's.
+	// +optional
+	// +listType=atomic
+	Set []SetValue `json:"set,omitempty"`
+	// Patches after the target's.
+	// +optional
+	// +listType=atomic
+	Patches []Patch `json:"patches,omitempty"`
+}
+
+// ClusterToleration tolerates taints of clusters, as a pod tolerates those of nodes.
+type ClusterToleration struct {
+	// Key of the taint; empty with operator Exists is every taint.
+	// +optional
+	Key string `json:"key,omitempty"`
+	// Operator is Equal (the default) or Exists.
+	// +kubebuilder:validation:Enum=Equal;Exists
+	// +optional
+	Operator string `json:"operator,omitempty"`
+	// +optional
+	Value string `json:"value,omitempty"`
+	// Effect; empty is every effect.
+	// +kubebuilder:validation:Enum=NoSelect;NoSelectIfNew
+	// +optional
+	Effect TaintEffect `json:"effect,omitempty"`
+}
+
+// ValuesReference takes values from an object of the hub's API, in the tenant's namespace: exactly one of configMap and
+// secret.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.configMap) != has(self.secret)",message="exactly one of configMap and secret"
+type ValuesReference struct {
+	// +optional
+	ConfigMap *KeyReference `json:"configMap,omitempty"`
+	// +optional
+	Secret *KeyReference `json:"secret,omitempty"`
+	// At is where in values the content goes, as a JSON pointer. Default: the root, where the content must be a mapping.
+	// +optional
+	At string `json:"at,omitempty"`
+	// Optional says that the object or key may be absent.
+	// +optional
+	Optional bool `json:"optional,omitempty"`
+}
+
+// KeyReference names a key of an object. The key's content is YAML; below At it may be plain text.
+type KeyReference struct {
+	Name string `json:"name"`
+	// Key. Default "values.yaml".
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// DecryptPlace says where encrypted content is opened.
+type DecryptPlace string
+
+// DecryptHub opens it at the hub, with its decrypter plugin; the revision is then encrypted in the store and masked.
+const DecryptHub DecryptPlace = "hub"
+
+// Generate marks fields that a renderer makes up: random passwords, certificates, dates.
+type Generate struct {
+	// Once: the first rendering for a cluster counts; the agent applies it when it creates the object, and never overwrites it.
+	// +optional
+	// +listType=atomic
+	Once []FieldRule `json:"once,omitempty"`
+}
+
+// FieldRule names fields of the objects that it matches.
+type FieldRule struct {
+	ObjectMatch `json:",inline"`
+	// Pointers are JSON pointers.
+	// +listType=atomic
+	Pointers []string `json:"pointers"`
+}
+
+// Dependency is one thing that must be ready first: a bundle of the same namespace on the same cluster, that bundle on other
+// clusters, or an object on the same cluster.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.bundle) != has(self.object)",message="exactly one of bundle and object"
 type Dependency struct {
-	Bundle string `json:"bundle"`
+	// +optional
+	Bundle string `json:"bundle,omitempty"`
+	// ClusterSelector means the bundle on every cluster that it selects, instead of on the same one.
+	// +optional
+	ClusterSelector *metav1.LabelSelector `json:"clusterSelector,omitempty"`
+	// Object of the same cluster that must exist and be healthy.
+	// +optional
+	Object *DependencyObject `json:"object,omitempty"`
+}
+
+// DependencyObject names an object of a cluster.
+type DependencyObject struct {
+	// +optional
+	Group string `json:"group,omitempty"`
+	Kind  string `json:"kind"`
+	// +optional
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
 }
 
 // DriftMode says what an agent does about a change by others.

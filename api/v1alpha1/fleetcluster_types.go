@@ -33,6 +33,13 @@ type FleetClusterSpec struct {
 	// Variables for ${{ cluster.variables.<name> }} in bundles; any JSON value.
 	// +optional
 	Variables map[string]apiextensionsv1.JSON `json:"variables,omitempty"`
+	// Properties are facts that propertySelector sees, beside those that the hub knows itself.
+	// +optional
+	Properties map[string]string `json:"properties,omitempty"`
+	// Taints keep bundles away that do not tolerate them.
+	// +optional
+	// +listType=atomic
+	Taints []ClusterTaint `json:"taints,omitempty"`
 	// Provision makes the cluster through Cluster API; absent, an existing cluster joins by token.
 	// +optional
 	Provision *Provision `json:"provision,omitempty"`
@@ -44,6 +51,26 @@ type FleetClusterSpec struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	// +optional
 	AgentValues *apiextensionsv1.JSON `json:"agentValues,omitempty"`
+}
+
+// TaintEffect says what a taint does.
+type TaintEffect string
+
+// The taints' effects.
+const (
+	// NoSelect takes the cluster out of every bundle that does not tolerate the taint.
+	NoSelect TaintEffect = "NoSelect"
+	// NoSelectIfNew keeps new bundles away; those that are there stay.
+	NoSelectIfNew TaintEffect = "NoSelectIfNew"
+)
+
+// ClusterTaint keeps bundles away from a cluster.
+type ClusterTaint struct {
+	Key string `json:"key"`
+	// +optional
+	Value string `json:"value,omitempty"`
+	// +kubebuilder:validation:Enum=NoSelect;NoSelectIfNew
+	Effect TaintEffect `json:"effect"`
 }
 
 // Provision says which Cluster API Cluster stands behind the FleetCluster: exactly one field.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // Annotations that this version does not carry out, and so refuses.

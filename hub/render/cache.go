@@ -5,7 +5,7 @@ import (
 	"sync"
 
 	"github.com/periplus-fleet/periplus/api/content"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // cache keeps the values used last, up to a size in bytes.

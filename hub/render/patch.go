@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml/merge2"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // schemas guards the libraries' table of merge keys, which is one for the process and filled as it is used.

@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // post changes copies of the base's objects: labels, then patches, then values by pointer.

@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // maxDifferences that one message names.

@@ -19,10 +19,10 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/target"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/renderer/manifests"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // Tree is the files that a variant is rendered from.

@@ -17,7 +17,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/target"
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // memory is a tree in memory.

@@ -18,8 +18,8 @@ import (
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/engine"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/manifests"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 const hookAnnotation = "helm.sh/hook"

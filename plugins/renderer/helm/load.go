@@ -13,8 +13,8 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/ignore"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // maxBytes bounds one chart.

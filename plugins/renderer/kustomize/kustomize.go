@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resource"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // originAnnotation is where the library says which file an object came from; it is taken off again.

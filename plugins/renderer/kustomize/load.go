@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // Limits of one build.

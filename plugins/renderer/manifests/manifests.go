@@ -9,8 +9,8 @@ import (
 	"path"
 	"strings"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // BundleFile declares the bundle and is no manifest.

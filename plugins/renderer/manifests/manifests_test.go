@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 func TestRender(t *testing.T) {

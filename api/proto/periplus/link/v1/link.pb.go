@@ -1453,9 +1453,11 @@ type Options struct {
 	OnFailure          string                 `protobuf:"bytes,7,opt,name=on_failure,json=onFailure,proto3" json:"on_failure,omitempty"`
 	HealthTimeout      *durationpb.Duration   `protobuf:"bytes,8,opt,name=health_timeout,json=healthTimeout,proto3" json:"health_timeout,omitempty"`
 	// Bundles (namespace/name) that must be ready on this cluster first.
-	DependsOn     []string `protobuf:"bytes,9,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	DependsOn []string `protobuf:"bytes,9,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
+	// Objects of this cluster that must exist and be healthy first. Needs the capability object-dependencies.v1.
+	DependsOnObjects []*ObjectId `protobuf:"bytes,10,rep,name=depends_on_objects,json=dependsOnObjects,proto3" json:"depends_on_objects,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Options) Reset() {
@@ -1547,6 +1549,13 @@ func (x *Options) GetHealthTimeout() *durationpb.Duration {
 func (x *Options) GetDependsOn() []string {
 	if x != nil {
 		return x.DependsOn
+	}
+	return nil
+}
+
+func (x *Options) GetDependsOnObjects() []*ObjectId {
+	if x != nil {
+		return x.DependsOnObjects
 	}
 	return nil
 }
@@ -3264,7 +3273,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x123\n" +
 	"\aoptions\x18\x03 \x01(\v2\x19.periplus.link.v1.OptionsR\aoptions\x123\n" +
 	"\x15required_capabilities\x18\x04 \x03(\tR\x14requiredCapabilities\x12\x16\n" +
-	"\x06commit\x18\x05 \x01(\tR\x06commit\"\xad\x03\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\"\xf7\x03\n" +
 	"\aOptions\x120\n" +
 	"\x14service_account_name\x18\x01 \x01(\tR\x12serviceAccountName\x12+\n" +
 	"\x11default_namespace\x18\x02 \x01(\tR\x10defaultNamespace\x12\x1d\n" +
@@ -3277,7 +3286,9 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"on_failure\x18\a \x01(\tR\tonFailure\x12@\n" +
 	"\x0ehealth_timeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\rhealthTimeout\x12\x1d\n" +
 	"\n" +
-	"depends_on\x18\t \x03(\tR\tdependsOn\"\x85\x01\n" +
+	"depends_on\x18\t \x03(\tR\tdependsOn\x12H\n" +
+	"\x12depends_on_objects\x18\n" +
+	" \x03(\v2\x1a.periplus.link.v1.ObjectIdR\x10dependsOnObjects\"\x85\x01\n" +
 	"\vDriftIgnore\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
@@ -3509,44 +3520,45 @@ var file_periplus_link_v1_link_proto_depIdxs = []int32{
 	17, // 31: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
 	18, // 32: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
 	43, // 33: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
-	20, // 34: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
-	7,  // 35: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
-	22, // 36: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
-	25, // 37: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
-	9,  // 38: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
-	0,  // 39: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
-	26, // 40: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
-	28, // 41: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
-	42, // 42: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
-	29, // 43: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
-	30, // 44: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
-	27, // 45: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
-	42, // 46: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	27, // 47: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
-	42, // 48: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
-	27, // 49: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
-	7,  // 50: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
-	7,  // 51: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
-	7,  // 52: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
-	16, // 53: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
-	19, // 54: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
-	42, // 55: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
-	36, // 56: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
-	37, // 57: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
-	41, // 58: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
-	1,  // 59: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
-	3,  // 60: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
-	5,  // 61: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
-	39, // 62: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
-	2,  // 63: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
-	4,  // 64: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
-	6,  // 65: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
-	40, // 66: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
-	63, // [63:67] is the sub-list for method output_type
-	59, // [59:63] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	27, // 34: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
+	20, // 35: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
+	7,  // 36: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
+	22, // 37: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
+	25, // 38: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
+	9,  // 39: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
+	0,  // 40: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
+	26, // 41: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
+	28, // 42: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
+	42, // 43: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
+	29, // 44: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
+	30, // 45: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
+	27, // 46: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
+	42, // 47: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	27, // 48: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
+	42, // 49: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
+	27, // 50: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
+	7,  // 51: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
+	7,  // 52: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
+	7,  // 53: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
+	16, // 54: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
+	19, // 55: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
+	42, // 56: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
+	36, // 57: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
+	37, // 58: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
+	41, // 59: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
+	1,  // 60: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
+	3,  // 61: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
+	5,  // 62: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
+	39, // 63: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
+	2,  // 64: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
+	4,  // 65: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
+	6,  // 66: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
+	40, // 67: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
+	64, // [64:68] is the sub-list for method output_type
+	60, // [60:64] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_periplus_link_v1_link_proto_init() }

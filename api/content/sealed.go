@@ -1,0 +1,21 @@
+package content
+
+// SealedObject is the content of a sealed item: a SOPS-encrypted document and what is done to it once it is open. SOPS
+// authenticates the whole document, so nothing may touch it before.
+type SealedObject struct {
+	// Document word for word, in Format: yaml or json.
+	Document string `json:"document"`
+	Format   string `json:"format"`
+	// Labels and Annotations are added, then Patches applied, then values Set, as the render stage does with open objects.
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	// Patches are strategic merge patches (mappings) or JSON 6902 patches (lists), as JSON text.
+	Patches []string   `json:"patches,omitempty"`
+	Set     []SetField `json:"set,omitempty"`
+}
+
+// SetField writes a value at a JSON pointer.
+type SetField struct {
+	Pointer string `json:"pointer"`
+	Value   any    `json:"value"`
+}
