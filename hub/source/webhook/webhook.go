@@ -52,6 +52,10 @@ type Repo struct {
 // A repo without a secret takes no webhooks.
 func Parse(request *http.Request, repo Repo) (concerns bool, err error) {
 	body, err := io.ReadAll(io.LimitReader(request.Body, MaxBody+1))
+	// A server in front may have a smaller limit of its own.
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return false, ErrTooLarge
+	}
 	if err != nil {
 		return false, fmt.Errorf("cannot read the webhook: %w", err)
 	}
