@@ -14,7 +14,8 @@ mkdir -p "$out/api/proto" "$out/api/openapi" "$out/api/crds" "$out/api/v1alpha1"
 "$tools/gen" -I api/proto -out "$out/api/proto" \
 	-plugin "$tools/protoc-gen-go=paths=source_relative" \
 	-plugin "$tools/protoc-gen-go-grpc=paths=source_relative" \
-	periplus/link/v1/link.proto periplus/status/v1/status.proto
+	periplus/link/v1/link.proto periplus/status/v1/status.proto \
+	periplus/plugin/v1/plugin.proto periplus/plugin/v1/renderer.proto periplus/plugin/v1/decrypter.proto periplus/plugin/v1/notifier.proto
 "$tools/gen" -I api/proto -out "$out/api/proto" \
 	-plugin "$tools/protoc-gen-grpc-gateway=paths=source_relative" \
 	periplus/status/v1/status.proto
