@@ -46,7 +46,7 @@ type Config struct {
 
 // Builtin renderers, which run in this process.
 func Builtin() []renderer.Renderer {
-	return []renderer.Renderer{manifests.Renderer{}, kustomize.Renderer{}, helm.Renderer{}}
+	return []renderer.Renderer{manifests.Renderer{}, kustomize.Renderer{}, helm.New()}
 }
 
 // Renderer renders variants. It is safe for concurrent use and never renders twice for one key at a time.

@@ -1,15 +1,14 @@
-// Package helm renders charts with Helm's own engine, as `helm template` would: values by schema, CRDs as objects, no
-// cluster to look anything up in, no network. Hooks are refused, since what runs before and after an install has no place
-// in a desired state without rules of its own.
+// Package helm renders charts with Helm's own engine, as `helm template` would: dependencies by condition, tag and alias,
+// values by schema, CRDs and hooks, no cluster to look anything up in and no network. What a chart asks of its cluster's
+// capabilities is recorded, so that clusters which do not differ in it share the output.
 package helm
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"sort"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/common"
@@ -18,134 +17,138 @@ import (
 	chartutil "helm.sh/helm/v4/pkg/chart/v2/util"
 	"helm.sh/helm/v4/pkg/engine"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer/manifests"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-const hookAnnotation = "helm.sh/hook"
+// Renderer of charts. It keeps those that it read.
+type Renderer struct{ charts *charts }
 
-// Renderer of charts.
-type Renderer struct{}
+// New makes a renderer.
+func New() *Renderer { return &Renderer{charts: newCharts(cacheBytes)} }
 
 // Name of the renderer.
-func (Renderer) Name() string { return "helm" }
+func (*Renderer) Name() string { return "helm" }
 
-// Version changes when the same chart may give other objects: with the library.
-func (Renderer) Version() string { return "v4.2.4" }
+// Version changes when the same chart may give other objects: with the library, and with what we make of its output.
+func (*Renderer) Version() string { return helmVersion + "-2" }
 
 // TakesValues is true.
-func (Renderer) TakesValues() bool { return true }
+func (*Renderer) TakesValues() bool { return true }
 
-// Render renders the chart at request.Path.
-func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.Result, error) {
-	root := path.Join(request.Dir, request.Path)
-	loaded, err := load(ctx, request.FS, root)
-	if err != nil {
-		return renderer.Result{}, err
-	}
-	values, err := layer(request)
-	if err != nil {
-		return renderer.Result{}, err
-	}
-	files, err := execute(loaded, values, request, root)
-	if err != nil {
-		return renderer.Result{}, err
-	}
-	var result renderer.Result
-	for _, crd := range loaded.CRDObjects() {
-		objects, err := decode(root, loaded.Name(), crd.Filename, string(crd.File.Data))
-		if err != nil {
-			return renderer.Result{}, err
+// options of bundle.yaml besides values.
+type options struct{ skipCRDs, tests bool }
+
+func readConfig(config map[string]any) (options, error) {
+	var out options
+	for key, into := range map[string]*bool{"skipCRDs": &out.skipCRDs, "tests": &out.tests} {
+		switch value := config[key].(type) {
+		case nil:
+		case bool:
+			*into = value
+		default:
+			return out, fmt.Errorf("cannot use option %q: it is true or false, not %v", key, value)
 		}
-		result.Objects = append(result.Objects, objects...)
 	}
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		if strings.HasSuffix(name, "NOTES.txt") || strings.HasPrefix(path.Base(name), "_") {
-			continue
-		}
-		objects, err := decode(root, loaded.Name(), name, files[name])
-		if err != nil {
-			return renderer.Result{}, err
-		}
-		result.Objects = append(result.Objects, objects...)
-	}
-	return result, nil
+	return out, nil
 }
 
-func execute(loaded *chart.Chart, values map[string]any, request renderer.Request, root string) (map[string]string, error) {
-	chartFile := path.Join(root, "Chart.yaml")
-	capabilities, err := capabilities(request.Capabilities)
+// Render renders the chart of the request.
+func (r *Renderer) Render(ctx context.Context, request renderer.Request) (renderer.Result, error) {
+	options, err := readConfig(request.Config)
 	if err != nil {
-		return nil, err
+		return renderer.Result{}, err
 	}
-	if need := loaded.Metadata.KubeVersion; need != "" && !chartutil.IsCompatibleRange(need, capabilities.KubeVersion.String()) {
-		return nil, renderer.Refuse(chartFile, 0, "the chart needs Kubernetes %s, the cluster has %s", need, capabilities.KubeVersion.Version)
+	shared, err := r.charts.get(ctx, request)
+	if err != nil {
+		return renderer.Result{}, err
 	}
-	if err := chartutil.ProcessDependencies(loaded, values); err != nil {
-		return nil, renderer.Refuse(chartFile, 0, "%v", err)
+	values, warnings, err := layer(request)
+	if err != nil {
+		return renderer.Result{}, err
+	}
+	capabilities, err := newCapabilities(request.Capabilities, shared.whole)
+	if err != nil {
+		return renderer.Result{}, err
+	}
+	own := clone(shared.chart)
+	files, err := execute(own, shared, values, request, capabilities)
+	if err != nil {
+		return renderer.Result{}, err
+	}
+	out := output{tests: options.tests}
+	out.result.Warnings = warnings
+	if own.Metadata.Deprecated {
+		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("chart %q is deprecated by its authors", own.Name()))
+	}
+	if !options.skipCRDs {
+		if err := out.addCRDs(own, shared.origin); err != nil {
+			return renderer.Result{}, err
+		}
+	}
+	for _, name := range templates(files) {
+		if err := out.add(shared.origin.file(name), files[name], true); err != nil {
+			return renderer.Result{}, err
+		}
+	}
+	out.result.Used = capabilities.Asked.used()
+	return out.result, nil
+}
+
+// templates whose output is applied, in order.
+func templates(files map[string]string) []string {
+	var names []string
+	for name := range files {
+		if !strings.HasSuffix(name, "NOTES.txt") && !strings.HasPrefix(path.Base(name), "_") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// addCRDs adds what stands in crds/ of the chart and of the dependencies that are enabled. A dependency under two names has
+// its CRDs once.
+func (o *output) addCRDs(own *chart.Chart, origin origin) error {
+	var seen [][]byte
+	for _, crd := range own.CRDObjects() {
+		if slices.ContainsFunc(seen, func(data []byte) bool { return bytes.Equal(data, crd.File.Data) }) {
+			continue
+		}
+		seen = append(seen, crd.File.Data)
+		if err := o.add(origin.file(crd.Filename), string(crd.File.Data), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func execute(own *chart.Chart, shared *loaded, values map[string]any, request renderer.Request, capabilities *capabilities) (map[string]string, error) {
+	chartFile := path.Join(shared.origin.root, "Chart.yaml")
+	if need := own.Metadata.KubeVersion; need != "" {
+		if version := capabilities.KubeVersion(); !chartutil.IsCompatibleRange(need, version.String()) {
+			return nil, renderer.Refuse(chartFile, 0, "kubeVersion: the chart needs Kubernetes %s, the cluster has %s", need, version.Version)
+		}
+	}
+	if err := chartutil.ProcessDependencies(own, values); err != nil {
+		return nil, renderer.Refuse(chartFile, 0, "dependencies: %s", oneLine(err.Error()))
 	}
 	namespace := request.Namespace
 	if namespace == "" {
 		namespace = "default"
 	}
-	if err := refuseRemoteSchemas(loaded, root); err != nil {
-		return nil, err
-	}
-	inputs, err := util.ToRenderValues(loaded, values, common.ReleaseOptions{Name: request.ReleaseName, Namespace: namespace,
-		Revision: 1, IsInstall: true}, capabilities)
+	inputs, err := util.ToRenderValuesWithSchemaValidation(own, values, common.ReleaseOptions{Name: request.ReleaseName, Namespace: namespace,
+		Revision: 1, IsInstall: true}, capabilities.Real, true)
 	if err != nil {
-		return nil, renderer.Refuse(chartFile, 0, "%s", oneLine(err))
+		return nil, renderer.Refuse(chartFile, 0, "values: %s", oneLine(err.Error()))
 	}
-	files, err := engine.Engine{}.Render(loaded, inputs)
+	merged, _ := inputs["Values"].(common.Values)
+	if err := shared.schemas.check(own, merged.AsMap()); err != nil {
+		return nil, renderer.Refuse(path.Join(shared.origin.root, "values.schema.json"), 0, "%v", err)
+	}
+	inputs["Capabilities"] = capabilities
+	files, err := engine.Engine{}.Render(own, inputs)
 	if err != nil {
-		return nil, renderer.Refuse(chartFile, 0, "%s", oneLine(err))
+		return nil, shared.origin.refuse(err)
 	}
 	return files, nil
 }
-
-// capabilities are the same for every cluster of one declared version: what a chart renders must not depend on the moment.
-func capabilities(given renderer.Capabilities) (*common.Capabilities, error) {
-	version, err := common.ParseKubeVersion(given.KubeVersion)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the cluster's version %q: %w", given.KubeVersion, err)
-	}
-	out := common.DefaultCapabilities.Copy()
-	out.KubeVersion = *version
-	return out, nil
-}
-
-// decode reads one rendered file. Its lines are those of the output, so only the template is named.
-func decode(root, chartName, name, text string) ([]renderer.Object, error) {
-	source := path.Join(root, strings.TrimPrefix(name, chartName+"/"))
-	objects, err := manifests.Decode(source, []byte(text))
-	if err != nil {
-		var mistake *renderer.Error
-		if errors.As(err, &mistake) {
-			return nil, renderer.Refuse(source, 0, "line %d of its output: %s", mistake.Line, mistake.Message)
-		}
-		return nil, err
-	}
-	for i := range objects {
-		objects[i].Source = source
-		if hook := hookOf(objects[i].Value); hook != "" {
-			return nil, renderer.Refuse(source, 0, "Helm hooks are not supported in this version (annotation %s: %s)", hookAnnotation, hook)
-		}
-	}
-	return slices.DeleteFunc(objects, func(o renderer.Object) bool { return len(o.Value) == 0 }), nil
-}
-
-func hookOf(value map[string]any) string {
-	metadata, _ := value["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
-	if hook, ok := annotations[hookAnnotation]; ok {
-		return fmt.Sprint(hook)
-	}
-	return ""
-}
-
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"helm.sh/helm/v4/pkg/chart/loader/archive"
@@ -13,33 +14,103 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/ignore"
 
-	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // maxBytes bounds one chart.
 const maxBytes = 64 << 20
 
-// load reads a chart's folder, as Helm does from disk: without what .helmignore names.
-func load(ctx context.Context, files fs.FS, root string) (*chart.Chart, error) {
-	if _, err := fs.Stat(files, path.Join(root, "Chart.yaml")); errors.Is(err, fs.ErrNotExist) {
-		return nil, renderer.Refuse(root, 0, "there is no chart here: Chart.yaml is missing")
+// loaded is a chart as it was read. It is shared by renderings: each works on a copy.
+type loaded struct {
+	chart   *chart.Chart
+	origin  origin
+	schemas *schemas
+	// whole says that templates use the list of API versions in another way than by Has.
+	whole bool
+	size  int
+}
+
+// folder of a chart: where it is read, and how its files are called.
+type folder struct {
+	files fs.FS
+	// root in files; label is what errors call it, "" to take name@version of the chart itself.
+	root, label string
+	// packaged charts hold what they hold: .helmignore counted when they were made.
+	packaged bool
+}
+
+// folderOf finds the chart of a request: fetched, or beside the bundle. A fetched one with a path is the one beside the
+// bundle with its dependencies added.
+func folderOf(request renderer.Request) folder {
+	beside := path.Join(request.Dir, request.Path)
+	switch {
+	case request.Chart == nil:
+		return folder{files: request.FS, root: beside, label: beside}
+	case request.Path != "":
+		return folder{files: request.Chart, root: ".", label: beside}
+	default:
+		return folder{files: request.Chart, root: ".", packaged: true}
 	}
-	rules, err := ignoreRules(files, root)
+}
+
+// load reads a chart's folder, as Helm does from disk: without what .helmignore names.
+func load(ctx context.Context, from folder) (*loaded, error) {
+	if _, err := fs.Stat(from.files, path.Join(from.root, "Chart.yaml")); errors.Is(err, fs.ErrNotExist) {
+		return nil, renderer.Refuse(from.called(), 0, "there is no chart here: Chart.yaml is missing")
+	}
+	buffered, size, err := from.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var buffered []*archive.BufferedFile
-	size := 0
-	err = fs.WalkDir(files, root, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || ctx.Err() != nil || file == root {
+	read, err := loader.LoadFiles(buffered)
+	if err != nil {
+		return nil, renderer.Refuse(path.Join(from.called(), "Chart.yaml"), 0, "%s", oneLine(err.Error()))
+	}
+	settle(read)
+	out := &loaded{chart: read, schemas: &schemas{}, size: size, origin: origin{root: from.label, name: read.Name()}}
+	if from.label == "" {
+		out.origin.root = read.Name() + "@" + read.Metadata.Version
+	}
+	if strings.EqualFold(read.Metadata.Type, "library") {
+		return nil, renderer.Refuse(path.Join(out.origin.root, "Chart.yaml"), 0, "a library chart has no objects of its own: name the chart that uses it")
+	}
+	out.whole = usesWholeList(read)
+	return out, checkDependencies(read, out.origin.root)
+}
+
+func (f folder) called() string {
+	if f.label != "" {
+		return f.label
+	}
+	return "the fetched chart"
+}
+
+func (f folder) name(file string) string {
+	if f.label == "" || f.root == f.label {
+		return file
+	}
+	return path.Join(f.label, file)
+}
+
+func (f folder) read(ctx context.Context) (buffered []*archive.BufferedFile, size int, err error) {
+	rules := ignore.Empty()
+	if !f.packaged {
+		if rules, err = f.ignoreRules(); err != nil {
+			return nil, 0, err
+		}
+	}
+	err = fs.WalkDir(f.files, f.root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || ctx.Err() != nil || file == f.root {
 			return errors.Join(err, ctx.Err())
 		}
-		info, err := fs.Stat(files, file)
+		info, err := fs.Stat(f.files, file)
 		if err != nil {
 			return err
 		}
-		relative := strings.TrimPrefix(file, root+"/")
+		relative := file
+		if f.root != "." {
+			relative = strings.TrimPrefix(file, f.root+"/")
+		}
 		if rules.Ignore(relative, info) {
 			if entry.IsDir() {
 				return fs.SkipDir
@@ -50,34 +121,28 @@ func load(ctx context.Context, files fs.FS, root string) (*chart.Chart, error) {
 			return nil
 		}
 		if info.IsDir() {
-			return renderer.Refuse(file, 0, "a symbolic link to a folder is not followed")
+			return renderer.Refuse(f.name(file), 0, "a symbolic link to a folder is not followed")
 		}
-		data, err := fs.ReadFile(files, file)
+		data, err := fs.ReadFile(f.files, file)
 		if err != nil {
 			return err
 		}
 		if size += len(data); size > maxBytes {
-			return renderer.Refuse(root, 0, "the chart is larger than %d bytes", maxBytes)
+			return renderer.Refuse(f.called(), 0, "the chart is larger than %d bytes", maxBytes)
 		}
 		buffered = append(buffered, &archive.BufferedFile{Name: relative, Data: bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))})
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	loaded, err := loader.LoadFiles(buffered)
-	if err != nil {
-		return nil, renderer.Refuse(path.Join(root, "Chart.yaml"), 0, "%s", oneLine(err))
-	}
-	return loaded, checkDependencies(loaded, root)
+	return buffered, size, err
 }
 
-func ignoreRules(files fs.FS, root string) (*ignore.Rules, error) {
+func (f folder) ignoreRules() (*ignore.Rules, error) {
 	rules := ignore.Empty()
-	data, err := fs.ReadFile(files, path.Join(root, ignore.HelmIgnore))
+	file := path.Join(f.root, ignore.HelmIgnore)
+	data, err := fs.ReadFile(f.files, file)
 	if err == nil {
 		if rules, err = ignore.Parse(bytes.NewReader(data)); err != nil {
-			return nil, renderer.Refuse(path.Join(root, ignore.HelmIgnore), 0, "%v", err)
+			return nil, renderer.Refuse(f.name(file), 0, "%v", err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -86,81 +151,58 @@ func ignoreRules(files fs.FS, root string) (*ignore.Rules, error) {
 	return rules, nil
 }
 
-// checkDependencies makes sure that every declared dependency is beside the chart: nothing is downloaded.
-func checkDependencies(loaded *chart.Chart, root string) error {
+// settle puts dependencies in order of name and version: Helm reads them in any order, and takes the first that fits.
+func settle(one *chart.Chart) {
+	dependencies := slices.Clone(one.Dependencies())
+	slices.SortStableFunc(dependencies, func(a, b *chart.Chart) int {
+		return strings.Compare(a.Name()+" "+a.Metadata.Version, b.Name()+" "+b.Metadata.Version)
+	})
+	one.SetDependencies(dependencies...)
+	one.Raw = nil
+	for _, dependency := range dependencies {
+		settle(dependency)
+	}
+}
+
+func usesWholeList(one *chart.Chart) bool {
+	for _, template := range one.Templates {
+		if readsWholeList(string(template.Data)) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(one.Dependencies(), usesWholeList)
+}
+
+// clone copies what a rendering changes in a chart: the tree of its dependencies and their metadata. Values are copied by
+// Helm before it writes; files are never written.
+func clone(one *chart.Chart) *chart.Chart {
+	out := *one
+	metadata := *one.Metadata
+	metadata.Dependencies = slices.Clone(one.Metadata.Dependencies)
+	for i, dependency := range metadata.Dependencies {
+		if dependency != nil {
+			copied := *dependency
+			metadata.Dependencies[i] = &copied
+		}
+	}
+	out.Metadata = &metadata
+	var dependencies []*chart.Chart
+	for _, dependency := range one.Dependencies() {
+		dependencies = append(dependencies, clone(dependency))
+	}
+	out.SetDependencies(dependencies...)
+	return &out
+}
+
+// checkDependencies makes sure that every declared dependency is beside the chart: a renderer downloads nothing.
+func checkDependencies(read *chart.Chart, root string) error {
 	have := map[string]bool{}
-	for _, dependency := range loaded.Dependencies() {
+	for _, dependency := range read.Dependencies() {
 		have[dependency.Name()] = true
 	}
-	for _, dependency := range loaded.Metadata.Dependencies {
-		if !have[dependency.Name] {
+	for _, dependency := range read.Metadata.Dependencies {
+		if dependency != nil && !have[dependency.Name] {
 			return renderer.Refuse(path.Join(root, "Chart.yaml"), 0, "dependency %q is not in charts/: run `helm dependency update` and commit charts/", dependency.Name)
-		}
-	}
-	return nil
-}
-
-// layer puts the values files over each other, and the request's values over all.
-func layer(request renderer.Request) (map[string]any, error) {
-	values := map[string]any{}
-	for _, name := range request.ValuesFiles {
-		file := path.Join(request.Dir, name)
-		data, err := fs.ReadFile(request.FS, file)
-		if err != nil {
-			return nil, renderer.Refuse(file, 0, "the values file cannot be read: %v", err)
-		}
-		documents, err := yamldoc.Parse(data)
-		var mistake *yamldoc.Error
-		if errors.As(err, &mistake) {
-			return nil, renderer.Refuse(file, mistake.Line, "%s", mistake.Message)
-		}
-		if len(documents) == 0 {
-			continue
-		}
-		object, ok := documents[0].Object()
-		if !ok || len(documents) > 1 {
-			return nil, renderer.Refuse(file, 0, "a values file holds one mapping")
-		}
-		if _, sealed := object["sops"]; sealed {
-			return nil, renderer.Refuse(file, documents[0].LineOf("sops"), "SOPS-encrypted files are not supported in this version")
-		}
-		overlay(values, object)
-	}
-	overlay(values, request.Values)
-	return values, nil
-}
-
-// overlay merges maps and replaces everything else; nulls stay, as they unset a chart's default. Maps are copied where they
-// are merged, since the engine writes into what it gets.
-func overlay(base, over map[string]any) {
-	for key, value := range over {
-		upper, isMap := value.(map[string]any)
-		if !isMap {
-			base[key] = value
-			continue
-		}
-		lower, ok := base[key].(map[string]any)
-		if !ok {
-			lower = map[string]any{}
-			base[key] = lower
-		}
-		overlay(lower, upper)
-	}
-}
-
-// refuseRemoteSchemas finds references that validation would fetch.
-func refuseRemoteSchemas(loaded *chart.Chart, root string) error {
-	if schema := string(loaded.Schema); schema != "" {
-		for _, part := range strings.Split(schema, `"$ref"`)[1:] {
-			part = strings.TrimLeft(part, " \t\r\n:")
-			if strings.HasPrefix(part, `"http:`) || strings.HasPrefix(part, `"https:`) {
-				return renderer.Refuse(path.Join(root, "values.schema.json"), 0, "a reference to another server is not supported")
-			}
-		}
-	}
-	for _, dependency := range loaded.Dependencies() {
-		if err := refuseRemoteSchemas(dependency, path.Join(root, "charts", dependency.Name())); err != nil {
-			return err
 		}
 	}
 	return nil
