@@ -28,6 +28,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/link/storelink"
+	"github.com/periplus-fleet/periplus/hub/metrics"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
 
@@ -132,6 +133,7 @@ func open(ctx context.Context, cfg Config) (*hub, error) {
 	if h.store, err = store.Open(ctx, store.Config{URL: cfg.StoreURL, Key: cfg.StoreKey, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
+	h.metrics.MustRegister(metrics.NewFleet(h.store, cfg.Log))
 	return h, nil
 }
 

@@ -205,3 +205,39 @@ func TestInvalidQueries(t *testing.T) {
 		}
 	})
 }
+
+func TestCounts(t *testing.T) {
+	each(t, func(w *world) {
+		w.fill()
+		deliveries, err := w.CountDeliveries(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		clusters, err := w.CountClusters(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, tc := range map[string]struct {
+			counts []store.Count
+			total  int64
+		}{"deliveries": {deliveries, all(t, w.ListDeliveries)}, "clusters": {clusters, all(t, w.ListClusters)}} {
+			var sum int64
+			for _, count := range tc.counts {
+				sum += count.Count
+			}
+			if sum != tc.total || sum == 0 {
+				t.Errorf("the %s' counts sum up to %d, the list has %d: %v", name, sum, tc.total, tc.counts)
+			}
+		}
+	})
+}
+
+// all is how many rows a list has in all namespaces.
+func all[T any](t *testing.T, list func(context.Context, store.Query) (store.Page[T], error)) int64 {
+	t.Helper()
+	page, err := list(t.Context(), store.Query{Namespaces: []string{"blue", "green", "other"}, Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Total
+}
