@@ -27,7 +27,7 @@ var (
 	direct = regexp.MustCompile(`(?s)^(?:parse|execution) error at \(([^():]+):(\d+)(?::\d+)?\): (.*)$`)
 	// position of a template: file:line:column or file:line.
 	position  = regexp.MustCompile(`([^\s():"<>]+):(\d+)(?::\d+)?`)
-	executing = regexp.MustCompile(`executing "[^"]*" at (<.*>): *`)
+	executing = regexp.MustCompile(`executing "[^"]*" at (<.*?>): *`)
 )
 
 // refuse turns an error of the template engine into one with the place in the template. Where templates include each other,
