@@ -4,7 +4,6 @@ package manifests
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"strings"
@@ -23,7 +22,7 @@ type Renderer struct{}
 func (Renderer) Name() string { return "manifests" }
 
 // Version changes when the same files give other objects.
-func (Renderer) Version() string { return "1" }
+func (Renderer) Version() string { return "2" }
 
 // TakesValues is false: plain files have no inputs.
 func (Renderer) TakesValues() bool { return false }
@@ -110,59 +109,13 @@ func readFile(files fs.FS, file string) ([]renderer.Object, error) {
 
 // Decode reads the objects of one file; a List gives its items.
 func Decode(file string, data []byte) ([]renderer.Object, error) {
-	documents, err := yamldoc.Parse(data)
-	if err != nil && path.Ext(file) == ".json" {
-		// Not every JSON is YAML: tabs, escapes of surrogates.
-		if object, jsonErr := yamldoc.ObjectFromJSON(data); jsonErr == nil {
-			documents, err = []yamldoc.Document{{Line: 1, Value: object}}, nil
-		}
+	reader := reader{file: file, data: data}
+	err := yamldoc.Each(data, func(document yamldoc.Document) error {
+		return reader.expand(document, document.Value, "")
+	})
+	var mistake *yamldoc.Error
+	if errors.As(err, &mistake) {
+		return nil, renderer.Refuse(file, mistake.Line, "%s", mistake.Message)
 	}
-	if err != nil {
-		var mistake *yamldoc.Error
-		if errors.As(err, &mistake) {
-			return nil, renderer.Refuse(file, mistake.Line, "%s", mistake.Message)
-		}
-		return nil, fmt.Errorf("cannot read %q: %w", file, err)
-	}
-	var objects []renderer.Object
-	for _, document := range documents {
-		found, err := expand(file, document, document.Value, "")
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, found...)
-	}
-	return objects, nil
-}
-
-func expand(file string, document yamldoc.Document, value any, at string) ([]renderer.Object, error) {
-	line := document.LineOf(at)
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, renderer.Refuse(file, line, "a manifest is a mapping with apiVersion and kind")
-	}
-	kind, _ := object["kind"].(string)
-	items, isList := object["items"].([]any)
-	if !isList || !strings.HasSuffix(kind, "List") || object["metadata"] != nil && hasName(object) {
-		return []renderer.Object{{Value: object, Source: fmt.Sprintf("%s:%d", file, line)}}, nil
-	}
-	var objects []renderer.Object
-	prefix := "items"
-	if at != "" {
-		prefix = at + ".items"
-	}
-	for i, item := range items {
-		found, err := expand(file, document, item, fmt.Sprintf("%s[%d]", prefix, i))
-		if err != nil {
-			return nil, err
-		}
-		objects = append(objects, found...)
-	}
-	return objects, nil
-}
-
-func hasName(object map[string]any) bool {
-	metadata, _ := object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	return name != ""
+	return reader.objects, err
 }

@@ -35,6 +35,22 @@ func TestRender(t *testing.T) {
 				"- kind: List\n  items:\n  - kind: B\n"},
 			want: map[string]string{"b/l.yaml:4": "A", "b/l.yaml:7": "B"},
 		},
+		"TypedList": {
+			reason: "Every kind of list counts, as kubectl prints them; an empty one holds nothing, and an object with a name is none.",
+			files: map[string]string{"b/l.json": "{\"kind\": \"ConfigMapList\",\n\t\"items\": [\n\t{\"kind\": \"A\"},\n\t{\"kind\": \"B\"}]}",
+				"b/m.yaml": "kind: List\n", "b/n.yaml": "kind: AllowList\nmetadata: {name: x}\nitems: [a]\n"},
+			want: map[string]string{"b/l.json:3": "A", "b/l.json:4": "B", "b/n.yaml:1": "AllowList"},
+		},
+		"SealedInList": {
+			reason: "What SOPS authenticates as a whole cannot be taken apart.",
+			files:  map[string]string{"b/a.yaml": "kind: List\nitems:\n- kind: A\n- kind: Secret\n  sops: {mac: x}\n"},
+			refuse: &renderer.Error{File: "b/a.yaml", Line: 4, Message: "an encrypted object cannot stand in a List; give it a document of its own"},
+		},
+		"SealedList": {
+			reason: "Its items have no names before it is open.",
+			files:  map[string]string{"b/a.yaml": "kind: List\nitems: []\nsops: {mac: x}\n"},
+			refuse: &renderer.Error{File: "b/a.yaml", Line: 1, Message: "an encrypted List cannot be taken apart; encrypt each object as a document of its own"},
+		},
 		"Ignored": {
 			reason: "Patterns without a slash match at any depth, folders are skipped whole.",
 			files: map[string]string{"b/.periplusignore": "# not ours\ndocs/\n*-values.yaml\nsub/x.yaml\n", "b/docs/a.yaml": "kind: A",
@@ -75,4 +91,38 @@ func TestRender(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestSealedIsWordForWord(t *testing.T) {
+	sealed := "# ours\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata:\n    key: ENC[AES256_GCM,data:x]\nsops:\n    mac: ENC[x]\n"
+	objects, err := Decode("a.yaml", []byte("kind: A\n---\n"+sealed+"---\nkind: B\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, object := range objects {
+		got[object.Source] = string(object.Sealed)
+	}
+	if diff := cmp.Diff(map[string]string{"a.yaml:1": "", "a.yaml:4": sealed, "a.yaml:12": ""}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{"kind: A\n---\nkind: List\nitems: [{kind: B}]\n", `{"kind":"A"}{"kind":"B"}`, "a: &a [1]\nb: *a\n<<: {c: 1}\n",
+		"sops: {mac: x}\n", "\tkind: A", "? [a]\n: b\n", "%YAML 1.2\n--- |\n x\n...\n", "x: !!binary YQ==\ny: 0x1F\n"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		objects, err := Decode("f.yaml", data)
+		var refused *renderer.Error
+		if err != nil && !errors.As(err, &refused) {
+			t.Fatalf("a user's mistake has no file: %v", err)
+		}
+		for _, object := range objects {
+			if object.Value == nil || object.Source == "f.yaml:0" {
+				t.Fatalf("object %v at %q", object.Value, object.Source)
+			}
+		}
+	})
 }
