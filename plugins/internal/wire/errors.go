@@ -32,9 +32,10 @@ func ToStatus(err error) error {
 	case errors.Is(err, fs.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
-	if _, ok := status.FromError(err); ok {
+	if received, ok := status.FromError(err); ok && received.Code() == codes.InvalidArgument {
 		return err
 	}
+	// Other codes would say something of this connection that is true of another.
 	return status.Error(codes.Unknown, err.Error())
 }
 

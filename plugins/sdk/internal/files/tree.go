@@ -55,7 +55,7 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 
 // ReadDir is sorted.
 func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
-	found, err := ask(t, "readdir", name, func(request *pluginv1.FileRequest) (any, int, error) {
+	found, err := ask(t, "list", "readdir", name, func(request *pluginv1.FileRequest) (any, int, error) {
 		answer, err := t.Client.List(t.Context, request)
 		return answer, 64 * len(answer.GetFiles()), err
 	})
@@ -73,7 +73,7 @@ func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 func (t *Tree) Stat(name string) (fs.FileInfo, error) { return t.stat("stat", name) }
 
 func (t *Tree) stat(op, name string) (fs.FileInfo, error) {
-	found, err := ask(t, op, name, func(request *pluginv1.FileRequest) (any, int, error) {
+	found, err := ask(t, "stat", op, name, func(request *pluginv1.FileRequest) (any, int, error) {
 		answer, err := t.Client.Stat(t.Context, request)
 		return answer, 64, err
 	})
@@ -84,7 +84,7 @@ func (t *Tree) stat(op, name string) (fs.FileInfo, error) {
 }
 
 func (t *Tree) read(op, name string) ([]byte, error) {
-	found, err := ask(t, op, name, func(request *pluginv1.FileRequest) (any, int, error) {
+	found, err := ask(t, "read", op, name, func(request *pluginv1.FileRequest) (any, int, error) {
 		answer, err := t.Client.Read(t.Context, request)
 		return answer.GetData(), len(answer.GetData()), err
 	})
@@ -95,13 +95,9 @@ func (t *Tree) read(op, name string) ([]byte, error) {
 }
 
 // ask looks into the cache first. That a file does not exist is as good to know as what is in it.
-func ask(t *Tree, op, name string, question func(*pluginv1.FileRequest) (answer any, size int, err error)) (any, error) {
+func ask(t *Tree, kind, op, name string, question func(*pluginv1.FileRequest) (answer any, size int, err error)) (any, error) {
 	if !fs.ValidPath(name) {
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
-	}
-	kind := op
-	if kind == "open" {
-		kind = "read"
 	}
 	key := cacheKey{key: t.Key, kind: kind, path: name}
 	if t.Key != "" {

@@ -1,0 +1,419 @@
+package host_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/periplus-fleet/periplus/plugins/host"
+	"github.com/periplus-fleet/periplus/plugins/host/hosttest"
+	"github.com/periplus-fleet/periplus/plugins/host/renderers"
+	"github.com/periplus-fleet/periplus/plugins/sdk"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
+)
+
+// TestMain serves the plugin where the host started this binary as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "plugin" {
+		sdk.Serve(sdk.Renderer(hosttest.Bad{}))
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// log is written by many goroutines.
+type log struct {
+	mu  sync.Mutex
+	out bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out.String()
+}
+
+func bad(change func(*host.Declaration)) host.Declaration {
+	declared := host.Declaration{Name: "bad", Type: "renderer", Command: []string{"/proc/self/exe", "plugin"}, Processes: 2}
+	if change != nil {
+		change(&declared)
+	}
+	return declared
+}
+
+// start starts one plugin, which ends with the test.
+func start(t testing.TB, declared host.Declaration) (*host.Host, renderer.Renderer, *log) {
+	t.Helper()
+	out := &log{}
+	h, err := host.Start(t.Context(), host.Config{Types: []host.Type{renderers.Type()}, Log: slog.New(slog.NewJSONHandler(out, nil))},
+		[]host.Declaration{declared})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close(context.Background()) })
+	return h, renderers.New(h.Plugin(declared.Name)), out
+}
+
+func TestMisbehaviour(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		path    string
+		declare func(*host.Declaration)
+		want    string
+		killed  bool
+	}{
+		"Crash": {reason: "the panic is named", path: "crash", killed: true,
+			want: "renderer(bad): crashed: panic: told to crash (exit status 2)"},
+		"Exit": {reason: "so is the exit status", path: "exit", killed: true,
+			want: "renderer(bad): crashed: exit status 3"},
+		"Hang": {reason: "a call has a deadline", path: "hang", killed: true,
+			declare: func(d *host.Declaration) { d.Timeout = 300 * time.Millisecond },
+			want:    "renderer(bad): killed: it gave no answer within 300ms"},
+		"Flood": {reason: "output is bounded", path: "flood", killed: true,
+			want: "renderer(bad): killed: it flooded its output (more than 8 MiB, and then 1 MiB/s)"},
+		"Print": {reason: "so is what is printed", path: "print", killed: true,
+			want: "renderer(bad): killed: it flooded its output (more than 8 MiB, and then 1 MiB/s)"},
+		"Big": {reason: "an answer is bounded, and the process may go on", path: "big",
+			want: "renderer(bad): its answer is larger than 64 MiB"},
+		"Hog": {reason: "memory is bounded", path: "hog", killed: true,
+			declare: func(d *host.Declaration) { d.Memory = 256 << 20 },
+			want:    "renderer(bad): crashed: out of memory (its limit is 256 MiB)"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			h, bad, _ := start(t, bad(tc.declare))
+			held := make(chan error)
+			gate := &gate{}
+			go func() {
+				_, err := bad.Render(t.Context(), renderer.Request{Path: "wait", FS: gate})
+				held <- err
+			}()
+			if name == "Hang" {
+				// Its short deadline would end the other call too.
+				gate.open()
+			}
+			_, err := bad.Render(t.Context(), renderer.Request{Path: tc.path})
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("%s: got error %v, want %s", tc.reason, err, tc.want)
+			}
+			var failure *host.Error
+			if !errors.As(err, &failure) || !failure.Transient() {
+				t.Errorf("the error %v is not the plugin's fault", err)
+			}
+			gate.open()
+			if err := <-held; err != nil {
+				t.Errorf("a call held by another process failed: %v", err)
+			}
+			if _, err := bad.Render(t.Context(), renderer.Request{}); err != nil {
+				t.Errorf("the next call failed: %v", err)
+			}
+			status := h.List()[0]
+			if want := map[bool]uint64{true: 1, false: 0}[tc.killed]; status.Restarts != want || status.Failures != 1 || status.Calls != 3 || status.State != host.StateReady {
+				t.Errorf("got status %+v, want %d restarts, 1 failure, 3 calls, Ready", status, want)
+			}
+		})
+	}
+}
+
+// gate is a tree whose file "go" appears when it is opened.
+type gate struct {
+	fstest.MapFS
+	mu     sync.Mutex
+	opened bool
+}
+
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opened = true
+}
+
+func (g *gate) Open(name string) (fs.File, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.opened {
+		return fstest.MapFS{"go": &fstest.MapFile{}}.Open(name)
+	}
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+func TestErrorsSurvive(t *testing.T) {
+	h, bad, _ := start(t, bad(nil))
+	_, err := bad.Render(t.Context(), renderer.Request{Path: "refuse"})
+	var refused *renderer.Error
+	if !errors.As(err, &refused) || *refused != (renderer.Error{File: "a/b.yaml", Line: 7, Message: "is wrong"}) {
+		t.Errorf("got %#v, want the *renderer.Error", err)
+	}
+	if want := "renderer(bad): while rendering: a/b.yaml:7: is wrong"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	_, err = bad.Render(t.Context(), renderer.Request{Path: "file", FS: fstest.MapFS{}, Values: map[string]any{"name": "none"}})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want fs.ErrNotExist", err)
+	}
+	if status := h.List()[0]; status.Failures != 0 {
+		t.Errorf("mistakes in files count as failures of the plugin: %+v", status)
+	}
+}
+
+func TestFilesOfOtherCallsAreOutOfReach(t *testing.T) {
+	_, bad, _ := start(t, bad(nil))
+	tree := fstest.MapFS{"secret": {Data: []byte("x")}}
+	for _, name := range []string{"../secret", "/secret"} {
+		if _, err := bad.Render(t.Context(), renderer.Request{Path: "file", FS: tree, Values: map[string]any{"name": name}}); err == nil {
+			t.Errorf("%q was read", name)
+		}
+	}
+}
+
+func TestConfinement(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	to := map[string]any{"address": listener.Addr().String()}
+	t.Setenv("PERIPLUS_TEST_SECRET", "s3cret")
+
+	h, confined, _ := start(t, bad(nil))
+	for _, condition := range h.List()[0].Conditions {
+		t.Skipf("%s: %s", condition.Type, condition.Message)
+	}
+	result, err := confined.Render(t.Context(), renderer.Request{Path: "network", Values: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := result.Objects[0].Value["error"]; said == "<nil>" {
+		t.Error("the plugin reached the network")
+	}
+	_, open, _ := start(t, bad(func(d *host.Declaration) { d.Network = true }))
+	if result, err = open.Render(t.Context(), renderer.Request{Path: "network", Values: to}); err != nil {
+		t.Fatal(err)
+	}
+	if said := result.Objects[0].Value["error"]; said != "<nil>" {
+		t.Errorf("a plugin that declares the network cannot reach it: %v", said)
+	}
+
+	if result, err = confined.Render(t.Context(), renderer.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range result.Objects[0].Value["environment"].([]any) {
+		if name := name.(string); !strings.HasPrefix(name, "PLUGIN_") && !strings.HasPrefix(name, "PERIPLUS_PLUGIN") &&
+			name != "TMPDIR" && name != "HOME" && name != "GOMEMLIMIT" {
+			t.Errorf("the plugin sees the variable %s", name)
+		}
+	}
+	folder := result.Objects[0].Value["folder"].(string)
+	if _, err := os.Stat(folder); err != nil {
+		t.Errorf("it has no folder of its own: %v", err)
+	}
+	if pid := result.Objects[0].Value["pid"]; pid != int64(1) {
+		t.Errorf("it is process %v among those that it sees, not the first", pid)
+	}
+	h.Close(t.Context())
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its folder %s is left behind: %v", folder, err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sum := strings.Repeat("0", 64)
+	cases := map[string]struct {
+		declared host.Declaration
+		want     string
+	}{
+		"WrongChecksum": {host.Declaration{Type: "renderer", Path: "program", SHA256: sum}, "has sha256 a8076d3d"},
+		"NoChecksum":    {host.Declaration{Type: "renderer", Path: "program"}, "its sha256 must be the 64 hex digits"},
+		"NoFile":        {host.Declaration{Type: "renderer", Path: "other", SHA256: sum}, "no such file"},
+		"Outside":       {host.Declaration{Type: "renderer", Path: "../program", SHA256: sum}, "leads out of the plugins' folder"},
+		"UnknownType":   {host.Declaration{Type: "gate", Command: []string{"/proc/self/exe", "plugin"}}, `its type "gate" is not one of [renderer]`},
+		"Config": {host.Declaration{Type: "renderer", Command: []string{"/proc/self/exe", "plugin"}, Config: map[string]any{"refuse": true}},
+			"config: refuse: the field is refused"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			tc.declared.Name, tc.declared.Dir = "bad", dir
+			h, refused, _ := start(t, tc.declared)
+			_, err := refused.Render(t.Context(), renderer.Request{})
+			if err == nil || !strings.HasPrefix(err.Error(), "renderer(bad): ") && name != "UnknownType" || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got error %v, want %s", err, tc.want)
+			}
+			if status := h.List()[0]; status.State != host.StateRefused || !strings.Contains(status.Message, tc.want) {
+				t.Errorf("got status %+v, want Refused: %s", status, tc.want)
+			}
+			if _, err := host.Start(t.Context(), host.Config{Types: []host.Type{renderers.Type()}, Strict: true, Log: slog.New(slog.DiscardHandler)},
+				[]host.Declaration{tc.declared}); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("strict: got error %v, want %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestVersions(t *testing.T) {
+	cases := map[string]struct {
+		known  []host.Version
+		want   host.Status
+		reason string
+	}{
+		"Best":       {reason: "the highest of both", known: []host.Version{{Number: 1}, {Number: 2}}, want: host.Status{State: host.StateReady, TypeVersion: 1}},
+		"Deprecated": {reason: "works and warns", known: []host.Version{{Number: 1, Deprecated: "v2.0"}}, want: host.Status{State: host.StateReady, TypeVersion: 1}},
+		"None":       {reason: "says what both speak", known: []host.Version{{Number: 2}}, want: host.Status{State: host.StateRefused}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			out := &log{}
+			h, err := host.Start(t.Context(), host.Config{Types: []host.Type{{Name: "renderer", Versions: tc.known}}, Log: slog.New(slog.NewJSONHandler(out, nil))},
+				[]host.Declaration{bad(nil)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer h.Close(context.Background())
+			got := h.List()[0]
+			if got.State != tc.want.State || got.TypeVersion != tc.want.TypeVersion {
+				t.Errorf("%s: got %+v, want %+v", tc.reason, got, tc.want)
+			}
+			if name == "None" && got.Message != "it speaks versions [1] of the type renderer, the hub [2]" {
+				t.Errorf("got message %q", got.Message)
+			}
+			deprecated := strings.Contains(out.String(), "deprecated")
+			for _, condition := range got.Conditions {
+				deprecated = deprecated && condition.Type == host.ConditionDeprecated
+			}
+			if want := name == "Deprecated"; deprecated != want {
+				t.Errorf("got a warning: %v, want %v; log: %s", deprecated, want, out)
+			}
+		})
+	}
+}
+
+func TestLog(t *testing.T) {
+	_, bad, out := start(t, bad(nil))
+	if _, err := bad.Render(t.Context(), renderer.Request{Path: "log"}); err != nil {
+		t.Fatal(err)
+	}
+	want := `"level":"WARN","msg":"hello from the plugin","plugin":"bad","pluginType":"renderer","answer":42`
+	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(out.String(), want); {
+		if time.Now().After(deadline) {
+			t.Fatalf("the log has no line with %s:\n%s", want, out)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestBackOff(t *testing.T) {
+	h, bad, _ := start(t, bad(func(d *host.Declaration) { d.Config = map[string]any{"crash": true} }))
+	for range 10 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		_, err := bad.Render(ctx, renderer.Request{})
+		cancel()
+		if err == nil {
+			t.Fatal("a plugin that crashes at its start answered")
+		}
+		if strings.Contains(err.Error(), "it is started again in") {
+			if !strings.Contains(err.Error(), "panic: configured to crash") {
+				t.Errorf("the error %q does not say why", err)
+			}
+			if status := h.List()[0]; status.State != host.StateRestarting || status.Restarts < 3 {
+				t.Errorf("got status %+v, want Restarting", status)
+			}
+			return
+		}
+	}
+	t.Error("it never backed off")
+}
+
+func TestDrain(t *testing.T) {
+	h, bad, _ := start(t, bad(nil))
+	gate := &gate{}
+	held := make(chan error)
+	go func() {
+		_, err := bad.Render(t.Context(), renderer.Request{Path: "wait", FS: gate})
+		held <- err
+	}()
+	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan struct{})
+	go func() {
+		h.Close(context.Background())
+		close(closed)
+	}()
+	for deadline := time.Now().Add(5 * time.Second); h.List()[0].State != host.StateStopped && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := bad.Render(t.Context(), renderer.Request{}); err == nil || err.Error() != "renderer(bad): the hub is stopping" {
+		t.Errorf("a new call got %v", err)
+	}
+	gate.open()
+	if err := <-held; err != nil {
+		t.Errorf("the held call failed: %v", err)
+	}
+	<-closed
+	if status := h.List()[0]; status.Processes != 0 || status.Restarts != 0 {
+		t.Errorf("got status %+v, want no processes and no restarts", status)
+	}
+}
+
+func TestDrainEndsInTime(t *testing.T) {
+	h, bad, _ := start(t, bad(nil))
+	held := make(chan error)
+	go func() {
+		_, err := bad.Render(context.Background(), renderer.Request{Path: "hang"})
+		held <- err
+	}()
+	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h.Close(ctx)
+	if err := <-held; err == nil || err.Error() != "renderer(bad): the hub is stopping" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestCancelledCall(t *testing.T) {
+	h, bad, _ := start(t, bad(nil))
+	ctx, cancel := context.WithCancel(t.Context())
+	held := make(chan error)
+	go func() {
+		_, err := bad.Render(ctx, renderer.Request{Path: "hang"})
+		held <- err
+	}()
+	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-held; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+	if _, err := bad.Render(t.Context(), renderer.Request{}); err != nil {
+		t.Error(err)
+	}
+	if status := h.List()[0]; status.Failures != 0 || status.Restarts != 0 {
+		t.Errorf("a caller that leaves counts as a failure of the plugin: %+v", status)
+	}
+}
