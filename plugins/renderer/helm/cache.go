@@ -1,35 +1,27 @@
 package helm
 
 import (
-	"container/list"
 	"context"
-	"sync"
+	"crypto/sha256"
 
 	"golang.org/x/sync/singleflight"
 
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// cacheBytes bounds the charts that are kept, by the size of their files.
-const cacheBytes = 256 << 20
+const (
+	// chartBytes bounds the charts that are kept, by the size of their files.
+	chartBytes = 256 << 20
+	// documentBytes bounds the documents that are kept decoded, by their text: decoded they take about ten times as much.
+	documentBytes = 8 << 20
+	// seenBytes bounds what is known of documents that came once.
+	seenBytes = 1 << 20
+)
 
-// charts keeps loaded charts, those used last, by what names their content.
+// charts keeps loaded charts by what names their content.
 type charts struct {
-	mu      sync.Mutex
-	limit   int
-	size    int
-	entries map[string]*list.Element
-	order   *list.List
-	flight  singleflight.Group
-}
-
-type entry struct {
-	key   string
-	chart *loaded
-}
-
-func newCharts(limit int) *charts {
-	return &charts{limit: limit, entries: map[string]*list.Element{}, order: list.New()}
+	kept   *lru[*loaded]
+	flight singleflight.Group
 }
 
 // get returns a request's chart. Mistakes are not kept: what made them may be outside of the chart.
@@ -38,7 +30,7 @@ func (c *charts) get(ctx context.Context, request renderer.Request) (*loaded, er
 	if key == "" {
 		return load(ctx, folderOf(request))
 	}
-	if found := c.find(key); found != nil {
+	if found, ok := c.kept.get(key); ok {
 		return found, nil
 	}
 	chart, err, _ := c.flight.Do(key, func() (any, error) {
@@ -47,7 +39,7 @@ func (c *charts) get(ctx context.Context, request renderer.Request) (*loaded, er
 		if err != nil {
 			return nil, err
 		}
-		c.put(key, read)
+		c.kept.put(key, read, read.size)
 		return read, nil
 	})
 	if err != nil {
@@ -68,27 +60,32 @@ func keyOf(request renderer.Request) string {
 	}
 }
 
-func (c *charts) find(key string) *loaded {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	element, ok := c.entries[key]
-	if !ok {
-		return nil
-	}
-	c.order.MoveToFront(element)
-	return element.Value.(entry).chart
+// documents keeps decoded documents by their text: most of what a chart renders for one cluster, and all of its CRDs, it
+// renders for the next one too. A document is kept when it comes the second time, since one that differs in each cluster
+// would only take room. What is kept is shared by results, which nobody may change.
+type documents struct {
+	seen *lru[struct{}]
+	kept *lru[map[string]any]
 }
 
-func (c *charts) put(key string, chart *loaded) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.entries[key]; ok {
-		return
+func newDocuments() documents {
+	return documents{seen: newLRU[struct{}](seenBytes), kept: newLRU[map[string]any](documentBytes)}
+}
+
+func (d documents) read(one document, source string) (map[string]any, error) {
+	sum := sha256.Sum256([]byte(one.text))
+	key := string(sum[:])
+	if found, ok := d.kept.get(key); ok {
+		return found, nil
 	}
-	c.entries[key] = c.order.PushFront(entry{key, chart})
-	for c.size += chart.size; c.size > c.limit && c.order.Len() > 1; {
-		oldest := c.order.Remove(c.order.Back()).(entry)
-		delete(c.entries, oldest.key)
-		c.size -= oldest.chart.size
+	object, err := one.read(source)
+	if err != nil {
+		return nil, err
 	}
+	if _, again := d.seen.get(key); again {
+		d.kept.put(key, object, len(one.text))
+	} else {
+		d.seen.put(key, struct{}{}, len(key))
+	}
+	return object, nil
 }

@@ -21,10 +21,15 @@ import (
 )
 
 // Renderer of charts. It keeps those that it read.
-type Renderer struct{ charts *charts }
+type Renderer struct {
+	charts    *charts
+	documents documents
+}
 
 // New makes a renderer.
-func New() *Renderer { return &Renderer{charts: newCharts(cacheBytes)} }
+func New() *Renderer {
+	return &Renderer{charts: &charts{kept: newLRU[*loaded](chartBytes)}, documents: newDocuments()}
+}
 
 // Name of the renderer.
 func (*Renderer) Name() string { return "helm" }
@@ -75,7 +80,7 @@ func (r *Renderer) Render(ctx context.Context, request renderer.Request) (render
 	if err != nil {
 		return renderer.Result{}, err
 	}
-	out := output{tests: options.tests}
+	out := output{documents: r.documents, tests: options.tests}
 	out.result.Warnings = warnings
 	if own.Metadata.Deprecated {
 		out.result.Warnings = append(out.result.Warnings, fmt.Sprintf("chart %q is deprecated by its authors", own.Name()))

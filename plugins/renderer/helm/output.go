@@ -123,14 +123,15 @@ func annotations(object map[string]any) map[string]any {
 
 // output collects the objects of a rendering.
 type output struct {
-	result renderer.Result
-	tests  bool
+	documents documents
+	result    renderer.Result
+	tests     bool
 }
 
 // add reads one file. Of a template, annotations make hooks; a chart's CRDs are what they are.
 func (o *output) add(source, data string, hooks bool) error {
 	for _, document := range split(data) {
-		object, err := document.read(source)
+		object, err := o.documents.read(document, source)
 		if err != nil {
 			return err
 		}

@@ -11,9 +11,9 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 )
 
 // schemas are those of a chart and of its dependencies, compiled once. They are Helm's rules without its reach: a schema may
