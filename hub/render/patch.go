@@ -1,155 +1,151 @@
 package render
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-	"sync"
+	"slices"
 
-	"sigs.k8s.io/kustomize/api/filters/patchjson6902"
-	"sigs.k8s.io/kustomize/kyaml/kio"
-	"sigs.k8s.io/kustomize/kyaml/yaml"
-	"sigs.k8s.io/kustomize/kyaml/yaml/merge2"
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
-	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// schemas guards the libraries' table of merge keys, which is one for the process and filled as it is used.
-var schemas sync.Mutex
+// maxCopied bounds what the copy operations of one patch may add to an object.
+const maxCopied = 1 << 20
 
-// applyPatch changes every object that a patch means; a strategic merge patch may also delete it ($patch: delete).
-func applyPatch(objects []renderer.Object, patch v1alpha1.Patch) ([]renderer.Object, error) {
-	documents, err := yamldoc.Parse([]byte(patch.Patch))
+// patch is a patch that was read: exactly one of merge and ops is set.
+type patch struct {
+	match v1alpha1.ObjectMatch
+	merge map[string]any
+	ops   jsonpatch.Patch
+}
+
+func readPatch(declared v1alpha1.Patch) (patch, error) {
+	documents, err := yamldoc.Parse([]byte(declared.Patch))
+	if err != nil {
+		return patch{}, err
+	}
+	if len(documents) != 1 {
+		return patch{}, fmt.Errorf("a patch is one document, not %d", len(documents))
+	}
+	var read patch
+	switch typed := documents[0].Value.(type) {
+	case map[string]any:
+		read.merge = typed
+	case []any:
+		if read.ops, err = readOperations(typed); err != nil {
+			return patch{}, err
+		}
+	default:
+		return patch{}, errors.New("a patch is a mapping (strategic merge) or a list of operations (JSON 6902)")
+	}
+	if declared.Target != nil {
+		read.match = *declared.Target
+		return read, nil
+	}
+	read.match, err = ownMatch(read.merge)
+	return read, err
+}
+
+func readOperations(list []any) (jsonpatch.Patch, error) {
+	text, err := content.CanonicalJSON(list)
 	if err != nil {
 		return nil, err
 	}
-	if len(documents) != 1 {
-		return nil, fmt.Errorf("a patch is one document, not %d", len(documents))
+	ops, err := jsonpatch.DecodePatch(text)
+	if err != nil {
+		return nil, fmt.Errorf("the operations cannot be read: %w", err)
 	}
-	merge, isMerge := documents[0].Object()
-	if _, isList := documents[0].Value.([]any); !isMerge && !isList {
-		return nil, errors.New("a patch is a mapping (strategic merge) or a list of operations (JSON 6902)")
-	}
-	match := patch.Target
-	if match == nil {
-		if match, err = matchOf(merge); err != nil {
-			return nil, err
+	for i, op := range ops {
+		switch op.Kind() {
+		case "add", "remove", "replace", "move", "copy", "test":
+		default:
+			return nil, fmt.Errorf("operation %d: %q is none of add, remove, replace, move, copy and test", i, op.Kind())
+		}
+		if _, err := op.Path(); err != nil {
+			return nil, fmt.Errorf("operation %d: path is missing", i)
 		}
 	}
-	var out []renderer.Object
-	matched := false
-	for _, object := range objects {
-		if !matches(*match, object.Value) {
-			out = append(out, object)
-			continue
-		}
-		matched = true
-		changed, err := patchObject(object.Value, merge, patch.Patch)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", describe(object.Value), err)
-		}
-		if changed != nil {
-			out = append(out, renderer.Object{Value: changed, Source: object.Source})
-		}
-	}
-	if !matched {
-		return nil, errNoMatch
-	}
-	return out, nil
+	return ops, nil
 }
 
-// matchOf is the object that a strategic merge patch without target names itself.
-func matchOf(merge map[string]any) (*v1alpha1.ObjectMatch, error) {
+// ownMatch is the object that a strategic merge patch without target names itself.
+func ownMatch(merge map[string]any) (v1alpha1.ObjectMatch, error) {
 	if merge == nil {
-		return nil, errors.New("a JSON 6902 patch needs a target")
+		return v1alpha1.ObjectMatch{}, errors.New("a JSON 6902 patch needs a target")
 	}
 	id, problem := identify(merge)
 	if problem != "" {
-		return nil, errors.New("a patch without target names its object: " + problem)
+		return v1alpha1.ObjectMatch{}, errors.New("a patch without target names its object: " + problem)
 	}
-	return &v1alpha1.ObjectMatch{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, nil
+	return v1alpha1.ObjectMatch{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, nil
 }
 
-// patchObject returns the changed object, nil when the patch deletes it.
-func patchObject(object, merge map[string]any, text string) (map[string]any, error) {
+// apply changes an object, which is the caller's own; nil when the patch deletes it.
+func (p patch) apply(object map[string]any) (map[string]any, error) {
 	before, _ := identify(object)
-	filter, err := filterOf(object, merge, text)
-	if err != nil {
+	var changed map[string]any
+	var err error
+	if p.merge != nil {
+		changed, err = strategicMerge(object, p.unnamed())
+	} else {
+		changed, err = operate(object, p.ops)
+	}
+	if err != nil || len(changed) == 0 {
 		return nil, err
 	}
-	node, err := toNode(object)
-	if err != nil {
-		return nil, err
-	}
-	schemas.Lock()
-	changed, err := filter.Filter([]*yaml.RNode{node})
-	schemas.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	if len(changed) == 0 || changed[0].IsNilOrEmpty() {
-		return nil, nil
-	}
-	value, err := fromNode(changed[0])
-	if err != nil {
-		return nil, err
-	}
-	after, problem := identify(value)
-	if problem != "" || after != before {
+	if after, problem := identify(changed); problem != "" || after != before {
 		return nil, errors.New("a patch cannot change what names the object")
 	}
-	return value, nil
+	return changed, nil
 }
 
-func filterOf(object, merge map[string]any, text string) (kio.Filter, error) {
-	if merge == nil {
-		return patchjson6902.Filter{Patch: strings.TrimSpace(text)}, nil
-	}
-	// The patch takes the object's identity, so that its lists are merged by the kind's own keys.
-	named := make(map[string]any, len(merge)+3)
-	for key, value := range merge {
-		named[key] = value
-	}
-	own := object["metadata"].(map[string]any)
-	metadata := map[string]any{}
-	if given, ok := merge["metadata"].(map[string]any); ok {
-		for key, value := range given {
-			metadata[key] = value
+// withoutTests leaves out the tests: an encrypted value can be tested by its cluster alone.
+func (p patch) withoutTests() patch {
+	p.ops = slices.DeleteFunc(slices.Clone(p.ops), func(op jsonpatch.Operation) bool { return op.Kind() == "test" })
+	return p
+}
+
+// unnamed is the patch without what names an object: with a target, that says nothing.
+func (p patch) unnamed() map[string]any {
+	patch := runtime.DeepCopyJSON(p.merge)
+	delete(patch, "apiVersion")
+	delete(patch, "kind")
+	if metadata, ok := patch["metadata"].(map[string]any); ok {
+		delete(metadata, "name")
+		delete(metadata, "namespace")
+		if len(metadata) == 0 {
+			delete(patch, "metadata")
 		}
 	}
-	metadata["name"] = own["name"]
-	delete(metadata, "namespace")
-	if own["namespace"] != nil {
-		metadata["namespace"] = own["namespace"]
-	}
-	named["apiVersion"], named["kind"], named["metadata"] = object["apiVersion"], object["kind"], metadata
-	node, err := toNode(named)
-	return strategicMerge{node}, err
+	return patch
 }
 
-// strategicMerge keeps the order of lists as it is and adds new items at the end, as kubectl does.
-type strategicMerge struct{ patch *yaml.RNode }
-
-func (m strategicMerge) Filter(nodes []*yaml.RNode) ([]*yaml.RNode, error) {
-	merged, err := merge2.Merge(m.patch, nodes[0], yaml.MergeOptions{ListIncreaseDirection: yaml.MergeOptionsListAppend})
-	return []*yaml.RNode{merged}, err
-}
-
-func toNode(value map[string]any) (*yaml.RNode, error) {
-	data, err := json.Marshal(value)
+func operate(object map[string]any, ops jsonpatch.Patch) (map[string]any, error) {
+	data, err := content.CanonicalJSON(object)
 	if err != nil {
 		return nil, err
 	}
-	return yaml.ConvertJSONToYamlNode(string(data))
+	options := jsonpatch.NewApplyOptions()
+	options.AccumulatedCopySizeLimit = maxCopied
+	changed, err := ops.ApplyWithOptions(data, options)
+	if err != nil {
+		return nil, explain(data, ops, options)
+	}
+	return yamldoc.ObjectFromJSON(changed)
 }
 
-func fromNode(node *yaml.RNode) (map[string]any, error) {
-	data, err := node.MarshalJSON()
-	if err != nil {
-		return nil, err
+// explain names the operation that failed, by doing them one by one.
+func explain(data []byte, ops jsonpatch.Patch, options *jsonpatch.ApplyOptions) error {
+	for i, op := range ops {
+		changed, err := jsonpatch.Patch{op}.ApplyWithOptions(data, options)
+		if err != nil {
+			return fmt.Errorf("operation %d: %w", i, err)
+		}
+		data = changed
 	}
-	return yamldoc.ObjectFromJSON(data)
+	return errors.New("the operations do not apply together")
 }

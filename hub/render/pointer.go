@@ -1,15 +1,12 @@
 package render
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 )
-
-var errNoMatch = errors.New("no object of the bundle matches")
 
 var (
 	pointerEscape   = strings.NewReplacer("~", "~0", "/", "~1")
@@ -21,8 +18,11 @@ func escape(key string) string { return pointerEscape.Replace(key) }
 // setPointer writes a value at a JSON pointer (RFC 6901). Missing mappings on the way are made; a list must have the index,
 // or "-" appends to it.
 func setPointer(object map[string]any, pointer string, value any) error {
-	parts := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
-	_, err := setAt(object, parts, pointer, runtime.DeepCopyJSONValue(value))
+	text, ok := strings.CutPrefix(pointer, "/")
+	if !ok {
+		return fmt.Errorf("pointer %q does not begin with /", pointer)
+	}
+	_, err := setAt(object, strings.Split(text, "/"), pointer, runtime.DeepCopyJSONValue(value))
 	return err
 }
 
@@ -47,8 +47,8 @@ func setAt(container any, parts []string, pointer string, value any) (any, error
 			child, err := setAt(nil, parts[1:], pointer, value)
 			return append(typed, child), err
 		}
-		index, err := strconv.Atoi(key)
-		if err != nil || index < 0 || index >= len(typed) {
+		index, ok := indexOf(key, len(typed))
+		if !ok {
 			return nil, fmt.Errorf("pointer %s: the list has %d items, no item %q", pointer, len(typed), key)
 		}
 		child, err := setAt(typed[index], parts[1:], pointer, value)
@@ -60,4 +60,10 @@ func setAt(container any, parts []string, pointer string, value any) (any, error
 	default:
 		return nil, fmt.Errorf("pointer %s: %q is below a plain value", pointer, key)
 	}
+}
+
+// indexOf reads a list's index as the RFC writes it: digits without a leading zero.
+func indexOf(key string, length int) (int, bool) {
+	index, err := strconv.Atoi(key)
+	return index, err == nil && index >= 0 && index < length && strconv.Itoa(index) == key
 }

@@ -121,9 +121,10 @@ func (r *Renderer) Render(ctx context.Context, in Input) (*Variant, error) {
 	post, err := content.CanonicalJSON(struct {
 		Base, Namespace string
 		Labels          map[string]string
+		Annotations     map[string]string
 		Patches         []v1alpha1.Patch
 		Set             []target.Set
-	}{base.key, in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Patches, in.Inputs.Set})
+	}{base.key, in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Annotations, in.Inputs.Patches, in.Inputs.Set})
 	if err != nil {
 		return nil, fmt.Errorf("cannot render bundle %q: %w", in.Bundle.Key, err)
 	}

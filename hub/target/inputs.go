@@ -25,10 +25,13 @@ type Inputs struct {
 	Namespace string
 	// Values of the renderer.
 	Values map[string]any
-	// Labels, Patches and Set change what was rendered, in this order.
-	Labels  map[string]string
-	Patches []v1alpha1.Patch
-	Set     []Set
+	// Patches, Labels with Annotations, and Set change what was rendered, in this order.
+	Labels      map[string]string
+	Annotations map[string]string
+	Patches     []v1alpha1.Patch
+	// PatchFields name each of Patches in bundle.yaml, for messages.
+	PatchFields []string
+	Set         []Set
 }
 
 // Set is one value by pointer, with its expressions evaluated.
@@ -85,12 +88,27 @@ func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster)
 			s.fail(field, fmt.Errorf("no valid label value: %s", problems[0]))
 		}
 	}
+	for _, key := range slices.Sorted(maps.Keys(spec.Annotations)) {
+		if in.Annotations == nil {
+			in.Annotations = map[string]string{}
+		}
+		in.Annotations[key] = s.text("spec.annotations."+key, spec.Annotations[key])
+	}
 	in.Patches = append(s.patches("spec.patches", spec.Patches), s.patches(at+".patches", target.Patches)...)
+	in.PatchFields = append(fieldNames("spec.patches", spec.Patches), fieldNames(at+".patches", target.Patches)...)
 	in.Set = append(s.set("spec.set", spec.Set), s.set(at+".set", target.Set)...)
 	if s.err != nil {
 		return Inputs{}, s.err
 	}
 	return in, nil
+}
+
+func fieldNames(field string, patches []v1alpha1.Patch) []string {
+	names := make([]string, len(patches))
+	for i := range patches {
+		names[i] = fmt.Sprintf("%s[%d]", field, i)
+	}
+	return names
 }
 
 // fail keeps the first mistake.

@@ -93,9 +93,10 @@ func TestInputs(t *testing.T) {
 		Source: &v1alpha1.BundleSource{Helm: &v1alpha1.HelmSource{Chart: "./chart"}}, Ref: &v1alpha1.GitRef{Tag: "v1"}, Namespace: "web-prod",
 		Values: map[string]any{"replicas": int64(6), "host": "www.eu1.example.com", "literal": "${{ x }}",
 			"deep": map[string]any{"a": nil, "b": []any{int64(3)}, "c": map[string]any{"x": true, "y": false}}},
-		Labels:  map[string]string{"cluster": "eu-1"},
-		Patches: []v1alpha1.Patch{{Target: &v1alpha1.ObjectMatch{Kind: "X"}, Patch: "a: eu-1"}},
-		Set:     []target.Set{{Target: v1alpha1.ObjectMatch{Kind: "Ingress"}, Pointer: "/a", Value: "v1.36.1", Field: "spec.set[0]"}},
+		Labels:      map[string]string{"cluster": "eu-1"},
+		PatchFields: []string{"spec.targets[0].patches[0]"},
+		Patches:     []v1alpha1.Patch{{Target: &v1alpha1.ObjectMatch{Kind: "X"}, Patch: "a: eu-1"}},
+		Set:         []target.Set{{Target: v1alpha1.ObjectMatch{Kind: "Ingress"}, Pointer: "/a", Value: "v1.36.1", Field: "spec.set[0]"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
