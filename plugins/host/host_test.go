@@ -125,17 +125,25 @@ func TestMisbehaviour(t *testing.T) {
 			if _, err := bad.Render(t.Context(), renderer.Request{}); err != nil {
 				t.Errorf("the next call failed: %v", err)
 			}
-			status := h.List()[0]
-			if want := map[bool]uint64{true: 1, false: 0}[tc.killed]; status.Restarts != want || status.Failures != 1 || status.Calls != 3 || status.State != host.StateReady {
+			want := map[bool]uint64{true: 1, false: 0}[tc.killed]
+			until(t, func() bool { return h.List()[0].Restarts == want })
+			if status := h.List()[0]; status.Restarts != want || status.Failures != 1 || status.Calls != 3 || status.State != host.StateReady {
 				t.Errorf("got status %+v, want %d restarts, 1 failure, 3 calls, Ready", status, want)
 			}
 		})
 	}
 }
 
+// until polls for some seconds; what the test wants is then asserted, so that it says what it saw.
+func until(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !done() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // gate is a tree whose file "go" appears when it is opened.
 type gate struct {
-	fstest.MapFS
 	mu     sync.Mutex
 	opened bool
 }
@@ -315,11 +323,9 @@ func TestLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `"level":"WARN","msg":"hello from the plugin","plugin":"bad","pluginType":"renderer","answer":42`
-	for deadline := time.Now().Add(5 * time.Second); !strings.Contains(out.String(), want); {
-		if time.Now().After(deadline) {
-			t.Fatalf("the log has no line with %s:\n%s", want, out)
-		}
-		time.Sleep(time.Millisecond)
+	until(t, func() bool { return strings.Contains(out.String(), want) })
+	if !strings.Contains(out.String(), want) {
+		t.Errorf("the log has no line with %s:\n%s", want, out)
 	}
 }
 
@@ -353,17 +359,13 @@ func TestDrain(t *testing.T) {
 		_, err := bad.Render(t.Context(), renderer.Request{Path: "wait", FS: gate})
 		held <- err
 	}()
-	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return h.List()[0].Held == 1 })
 	closed := make(chan struct{})
 	go func() {
 		h.Close(context.Background())
 		close(closed)
 	}()
-	for deadline := time.Now().Add(5 * time.Second); h.List()[0].State != host.StateStopped && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return h.List()[0].State == host.StateStopped })
 	if _, err := bad.Render(t.Context(), renderer.Request{}); err == nil || err.Error() != "renderer(bad): the hub is stopping" {
 		t.Errorf("a new call got %v", err)
 	}
@@ -384,9 +386,7 @@ func TestDrainEndsInTime(t *testing.T) {
 		_, err := bad.Render(context.Background(), renderer.Request{Path: "hang"})
 		held <- err
 	}()
-	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return h.List()[0].Held == 1 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	h.Close(ctx)
@@ -403,9 +403,7 @@ func TestCancelledCall(t *testing.T) {
 		_, err := bad.Render(ctx, renderer.Request{Path: "hang"})
 		held <- err
 	}()
-	for deadline := time.Now().Add(5 * time.Second); h.List()[0].Held == 0 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	until(t, func() bool { return h.List()[0].Held == 1 })
 	cancel()
 	if err := <-held; !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)

@@ -128,6 +128,7 @@ func (p *Plugin) judge(ctx, callContext context.Context, proc *process, err erro
 		return &Error{Type: p.spec.Type, Name: p.spec.Name, Err: ctx.Err()}
 	case callContext.Err() != nil:
 		proc.kill(fmt.Errorf("killed: it gave no answer within %s", p.spec.Timeout))
+		<-proc.run.done
 		return p.fault(proc.run.why())
 	case status.Code(err) == codes.Unavailable || status.Code(err) == codes.Canceled:
 		// The connection broke: either the process is gone, or it will be.

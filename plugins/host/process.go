@@ -66,12 +66,13 @@ func launch(ctx context.Context, spec Spec, tempDir string, log *slog.Logger) (*
 			os.RemoveAll(dir)
 			return nil, err
 		}
-		select {
-		case <-p.run.dying:
+		if permanent := (&permanentError{}); !errors.As(err, &permanent) {
 			// What the process died of says more than that it did not answer.
-			<-p.run.done
-			err = p.run.why()
-		default:
+			select {
+			case <-p.run.done:
+				err = p.run.why()
+			case <-time.After(lastOutput):
+			}
 		}
 		p.stop(err)
 		return nil, err
