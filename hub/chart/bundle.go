@@ -1,0 +1,160 @@
+package chart
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"time"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/fleet"
+)
+
+// Waits after failures in a row, doubled from the first to the last.
+const (
+	firstWait = 10 * time.Second
+	lastWait  = 5 * time.Minute
+)
+
+// ForBundle returns the chart of a bundle's source, its id (which names its content) and version. For a chart beside the
+// bundle that holds all of its dependencies it returns nil files and no id: such a chart is read where it stands. The
+// bundle's Tree and TreeHash are those of the content that is rendered. An *Unavailable may be tried again at its time.
+func (c *Charts) ForBundle(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth Auth) (files fs.FS, id, version string, err error) {
+	if source.Chart != "" || source.Repository == "" && source.OCI == "" {
+		return c.beside(ctx, bundle, source, auth)
+	}
+	from := Source{Repository: source.Repository, OCI: source.OCI, Name: source.Name, Version: source.Version, Auth: auth}
+	resolved, err := c.resolved(ctx, bundle, from)
+	if err != nil {
+		return nil, "", "", err
+	}
+	out, err := c.once(ctx, bundle, from, resolved.Digest, func(ctx context.Context) (*complete, error) {
+		unpacked, err := c.unpacked(ctx, from, resolved)
+		if err != nil {
+			return nil, err
+		}
+		return c.complete(ctx, bundle, origins{auth: auth, source: from}, unpacked, resolved.Digest)
+	})
+	if err != nil {
+		return nil, "", "", err
+	}
+	return out.files, out.id, resolved.Version, nil
+}
+
+// resolved returns the record of a source, made now where there is none.
+func (c *Charts) resolved(ctx context.Context, bundle fleet.BundleDecl, source Source) (Resolved, error) {
+	key := Key{Bundle: string(bundle.Key), Content: bundle.TreeHash, Source: source.String()}
+	if record, ok := c.remembered(key); ok {
+		return record, nil
+	}
+	record, ok, err := c.records.ChartRecord(ctx, key)
+	if err != nil {
+		return Resolved{}, err
+	}
+	if !ok {
+		if record, err = c.record(ctx, key, source); err != nil {
+			return Resolved{}, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.known) > maxKnown {
+		clear(c.known)
+	}
+	c.known[key] = record
+	return record, nil
+}
+
+// maxKnown bounds the records in memory.
+const maxKnown = 20_000
+
+func (c *Charts) remembered(key Key) (Resolved, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	record, ok := c.known[key]
+	return record, ok
+}
+
+func (c *Charts) record(ctx context.Context, key Key, source Source) (Resolved, error) {
+	return attempt(ctx, c, "resolve "+key.Bundle+" "+key.Content+" "+key.Source, func(ctx context.Context) (Resolved, error) {
+		resolved, err := c.Resolve(ctx, source)
+		if err != nil {
+			return Resolved{}, err
+		}
+		return c.records.PutChartRecord(ctx, key, resolved)
+	})
+}
+
+func (c *Charts) once(ctx context.Context, bundle fleet.BundleDecl, source Source, digest string, work func(context.Context) (*complete, error)) (*complete, error) {
+	return attempt(ctx, c, fmt.Sprintf("open %s %s %s %s", bundle.Key, bundle.TreeHash, source, digest), work)
+}
+
+// attempt does a work once for all who ask at a time, and holds it back for a while after it failed.
+func attempt[V any](ctx context.Context, c *Charts, name string, work func(context.Context) (V, error)) (V, error) {
+	value, err, _ := c.flight.Do(name, func() (any, error) {
+		wait, err := c.held(name)
+		if err != nil {
+			return nil, err
+		}
+		// The work is done for all who wait for it, so one caller's end does not end it.
+		value, err := work(context.WithoutCancel(ctx))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if err == nil {
+			delete(c.failed, name)
+			return value, nil
+		}
+		wait = min(max(2*wait, firstWait), lastWait)
+		unavailable := &Unavailable{Again: c.now().Add(wait), Cause: err}
+		c.failed[name] = failure{unavailable, wait}
+		return nil, unavailable
+	})
+	if err != nil {
+		var none V
+		return none, err
+	}
+	return value.(V), nil
+}
+
+// held returns the failure that still holds a work back, or how long the last one did.
+func (c *Charts) held(name string) (time.Duration, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, ok := c.failed[name]
+	if !ok {
+		return 0, nil
+	}
+	if c.now().Before(last.Again) {
+		return 0, last.Unavailable
+	}
+	for other, one := range c.failed {
+		// What nobody asked for since long is forgotten.
+		if c.now().Sub(one.Again) > time.Hour {
+			delete(c.failed, other)
+		}
+	}
+	return last.wait, nil
+}
+
+// beside completes a chart that stands in the repository.
+func (c *Charts) beside(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth Auth) (fs.FS, string, string, error) {
+	root := path.Join(bundle.Path, source.Chart)
+	metadata, err := readMetadata(bundle.Tree, root)
+	if err != nil || len(metadata.missing(bundle.Tree, root)) == 0 {
+		// The renderer says what is wrong with the chart, where it stands.
+		return nil, "", "", nil //nolint:nilerr // see above
+	}
+	from := Source{Name: root, Auth: auth}
+	out, err := c.once(ctx, bundle, from, "", func(ctx context.Context) (*complete, error) {
+		read, err := readFolder(bundle.Tree, root)
+		if err != nil {
+			return nil, err
+		}
+		return c.complete(ctx, bundle, origins{auth: auth, tree: bundle.Tree, folder: root}, newFiles(read), "tree "+bundle.TreeHash+" "+root)
+	})
+	if err != nil {
+		return nil, "", "", err
+	}
+	return out.files, out.id, metadata.Version, nil
+}
