@@ -3,7 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -121,7 +121,6 @@ func TestClusterLife(t *testing.T) {
 	if missing := ready(t.Context(), member); missing != "" {
 		t.Errorf("the upgrade lost workloads: %s", missing)
 	}
-	t.Logf("memory: %s", w.memory())
 
 	w.killed(member)
 	if !t.Failed() {
@@ -154,7 +153,7 @@ func (w *world) killed(member client.Client) {
 	}
 	w.start()
 	took := w.eventually("taking over", func(ctx context.Context) string {
-		if log, err := exec.Command("grep", "-c", "the local provider runs", filepath.Join(w.folder, "provider.log")).Output(); err != nil || strings.TrimSpace(string(log)) != "2" {
+		if log, err := os.ReadFile(filepath.Join(w.folder, "provider.log")); err != nil || strings.Count(string(log), "the local provider runs") != 2 {
 			return "the second provider does not run yet"
 		}
 		if missing := ready(ctx, member); missing != "" {
@@ -171,20 +170,20 @@ func (w *world) killed(member client.Client) {
 
 // servers counts the members' API servers by their command line.
 func (w *world) servers() int {
-	out, err := exec.Command("pgrep", "-f", "kube-apiserver.*--etcd-servers="+w.etcd.URL+" --etcd-prefix=/wl/").Output()
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
-		return 0
+		w.t.Fatal(err)
 	}
-	return len(strings.Fields(string(out)))
-}
-
-func (w *world) memory() string {
-	out, err := exec.Command("sh", "-c", `ps -eo rss,args | grep -F "`+w.folder+`" | grep -v grep | awk '{split($3,a," "); printf "%s %d MB; ", $3, $1/1024}'`).Output()
-	if err != nil {
-		return err.Error()
+	count := 0
+	for _, file := range lines {
+		// A process that has ended meanwhile is none.
+		data, _ := os.ReadFile(file)
+		line := strings.ReplaceAll(string(data), "\x00", " ")
+		if strings.Contains(line, " kube-apiserver ") && strings.Contains(line, "--etcd-servers="+w.etcd.URL+" --etcd-prefix=/wl/") {
+			count++
+		}
 	}
-	provider, _ := exec.Command("ps", "-o", "rss=", "-p", fmt.Sprint(w.provider.Process.Pid)).Output()
-	return string(out) + "provider " + strings.TrimSpace(string(provider)) + " kB"
+	return count
 }
 
 // deleted removes the clusters and looks at everything that they had.
