@@ -29,17 +29,14 @@ func (c *Charts) ForBundle(ctx context.Context, bundle fleet.BundleDecl, source 
 	if err != nil {
 		return nil, "", "", err
 	}
-	out, err := c.once(ctx, bundle, from, resolved.Digest, func(ctx context.Context) (*complete, error) {
+	files, id, err = c.completed(ctx, bundle, from, func(ctx context.Context) (*complete, error) {
 		unpacked, err := c.unpacked(ctx, from, resolved)
 		if err != nil {
 			return nil, err
 		}
 		return c.complete(ctx, bundle, origins{auth: auth, source: from}, unpacked, resolved.Digest)
 	})
-	if err != nil {
-		return nil, "", "", err
-	}
-	return out.files, out.id, resolved.Version, nil
+	return files, id, resolved.Version, err
 }
 
 // resolved returns the record of a source, made now where there is none.
@@ -77,7 +74,7 @@ func (c *Charts) remembered(key Key) (Resolved, bool) {
 }
 
 func (c *Charts) record(ctx context.Context, key Key, source Source) (Resolved, error) {
-	return attempt(ctx, c, "resolve "+key.Bundle+" "+key.Content+" "+key.Source, func(ctx context.Context) (Resolved, error) {
+	return attempt(ctx, c, "resolve "+key.Bundle+" "+key.Content+" "+key.Source+" "+source.Auth.id(), func(ctx context.Context) (Resolved, error) {
 		resolved, err := c.Resolve(ctx, source)
 		if err != nil {
 			return Resolved{}, err
@@ -86,8 +83,33 @@ func (c *Charts) record(ctx context.Context, key Key, source Source) (Resolved, 
 	})
 }
 
-func (c *Charts) once(ctx context.Context, bundle fleet.BundleDecl, source Source, digest string, work func(context.Context) (*complete, error)) (*complete, error) {
-	return attempt(ctx, c, fmt.Sprintf("open %s %s %s %s", bundle.Key, bundle.TreeHash, source, digest), work)
+// completed returns a chart with its dependencies, made now where it is not in memory; nil where the work gives none.
+func (c *Charts) completed(ctx context.Context, bundle fleet.BundleDecl, source Source, work func(context.Context) (*complete, error)) (fs.FS, string, error) {
+	name := fmt.Sprintf("open %s %s %s", bundle.Key, bundle.TreeHash, source)
+	c.mu.Lock()
+	id, ok := c.ids[name]
+	c.mu.Unlock()
+	if ok && id == "" {
+		return nil, "", nil
+	}
+	if found := c.find(id); ok && found != nil {
+		return found, id, nil
+	}
+	out, err := attempt(ctx, c, name+" "+source.Auth.id(), work)
+	if err != nil {
+		return nil, "", err
+	}
+	c.mu.Lock()
+	if len(c.ids) > maxKnown {
+		clear(c.ids)
+	}
+	c.ids[name] = out.id
+	c.mu.Unlock()
+	if out.id == "" {
+		return nil, "", nil
+	}
+	c.keep(out.id, out.files)
+	return out.files, out.id, nil
 }
 
 // attempt does a work once for all who ask at a time, and holds it back for a while after it failed.
@@ -140,21 +162,25 @@ func (c *Charts) held(name string) (time.Duration, error) {
 // beside completes a chart that stands in the repository.
 func (c *Charts) beside(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth Auth) (fs.FS, string, string, error) {
 	root := path.Join(bundle.Path, source.Chart)
-	metadata, err := readMetadata(bundle.Tree, root)
-	if err != nil || len(metadata.missing(bundle.Tree, root)) == 0 {
-		// The renderer says what is wrong with the chart, where it stands.
-		return nil, "", "", nil //nolint:nilerr // see above
-	}
-	from := Source{Name: root, Auth: auth}
-	out, err := c.once(ctx, bundle, from, "", func(ctx context.Context) (*complete, error) {
+	version := ""
+	files, id, err := c.completed(ctx, bundle, Source{Name: root, Auth: auth}, func(ctx context.Context) (*complete, error) {
+		metadata, err := readMetadata(bundle.Tree, root)
+		if err != nil || len(metadata.missing(bundle.Tree, root)) == 0 {
+			// The renderer says what is wrong with the chart, where it stands.
+			return &complete{}, nil //nolint:nilerr // see above
+		}
 		read, err := readFolder(bundle.Tree, root)
 		if err != nil {
 			return nil, err
 		}
 		return c.complete(ctx, bundle, origins{auth: auth, tree: bundle.Tree, folder: root}, newFiles(read), "tree "+bundle.TreeHash+" "+root)
 	})
-	if err != nil {
+	if err != nil || files == nil {
 		return nil, "", "", err
 	}
-	return out.files, out.id, metadata.Version, nil
+	metadata, err := readMetadata(files, ".")
+	if err == nil {
+		version = metadata.Version
+	}
+	return files, id, version, err
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"github.com/periplus-fleet/periplus/hub/chart/record"
 )
 
 // DefaultCacheBytes bounds the packages kept on disk.
@@ -40,12 +42,10 @@ func (s Source) String() string {
 }
 
 // Resolved is one version of a chart.
-type Resolved struct {
-	Version string `json:"version"`
-	// Digest is the sha256 of the package, in hex.
-	Digest string `json:"digest"`
-	URL    string `json:"url"`
-}
+type Resolved = record.Resolved
+
+// Key of a record.
+type Key = record.Key
 
 // Records keeps what was resolved, for all hub processes and for good.
 type Records interface {
@@ -53,14 +53,6 @@ type Records interface {
 	ChartRecord(ctx context.Context, key Key) (record Resolved, ok bool, err error)
 	// PutChartRecord writes a record and returns it, or the one that another process wrote first.
 	PutChartRecord(ctx context.Context, key Key, record Resolved) (Resolved, error)
-}
-
-// Key of a record: a bundle's content and a source in it.
-type Key struct {
-	// Bundle is namespace/name; Content the hash of everything that it is rendered from.
-	Bundle, Content string
-	// Source without credentials, see Source.String.
-	Source string
 }
 
 // Unavailable is a chart that cannot be had now: the repository is away, refuses, or does not have it yet.
@@ -98,6 +90,8 @@ type Charts struct {
 	known map[Key]Resolved
 	// failed holds back what failed lately.
 	failed map[string]failure
+	// ids of completed charts, by what they were made for; "" is a chart that is read where it stands.
+	ids    map[string]string
 	open   map[string]*opened
 	opened int
 }
@@ -126,7 +120,8 @@ func New(cfg Config) (*Charts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Charts{disk: disk, records: cfg.Records, now: cfg.Now, known: map[Key]Resolved{}, failed: map[string]failure{}, open: map[string]*opened{}}, nil
+	return &Charts{disk: disk, records: cfg.Records, now: cfg.Now, known: map[Key]Resolved{}, failed: map[string]failure{},
+		ids: map[string]string{}, open: map[string]*opened{}}, nil
 }
 
 // repository is either kind.
@@ -192,6 +187,9 @@ func (c *Charts) load(ctx context.Context, source Source, resolved Resolved) ([]
 	data, err = where.fetch(ctx, found{version: resolved.Version, url: resolved.URL, digest: resolved.Digest})
 	if err != nil {
 		return nil, fmt.Errorf("cannot fetch version %s of chart %q again, which was recorded for this bundle: %w; to take another package, change source.helm.version", resolved.Version, source, err)
+	}
+	if sum := hexSum(data); sum != resolved.Digest {
+		return nil, fmt.Errorf("cannot fetch chart %q again: its digest is sha256:%s, and sha256:%s was recorded", source, sum, resolved.Digest)
 	}
 	return data, c.disk.put(resolved.Digest, data)
 }

@@ -47,6 +47,11 @@ func AuthFrom(data map[string][]byte) (Auth, error) {
 	}
 }
 
+// id tells credentials apart without showing them.
+func (a Auth) id() string {
+	return hexSum(fmt.Appendf(nil, "%q %q %q %q", a.Username, a.Password, a.Token, a.CA))
+}
+
 // statusError is an answer other than 200.
 type statusError struct {
 	url  string
