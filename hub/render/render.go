@@ -20,6 +20,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/target"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
+	"github.com/periplus-fleet/periplus/plugins/renderer/jsonnet"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/renderer/manifests"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
@@ -46,7 +47,7 @@ type Config struct {
 
 // Builtin renderers, which run in this process.
 func Builtin() []renderer.Renderer {
-	return []renderer.Renderer{manifests.Renderer{}, kustomize.Renderer{}, helm.New()}
+	return []renderer.Renderer{manifests.Renderer{}, kustomize.Renderer{}, helm.New(), jsonnet.New()}
 }
 
 // Renderer renders variants. It is safe for concurrent use and never renders twice for one key at a time.

@@ -31,7 +31,7 @@ func (r *reader) expand(document yamldoc.Document, value any, pointer string) er
 	if _, sealed := object[SealKey].(map[string]any); sealed {
 		return r.seal(document, object, pointer, line)
 	}
-	if items, isList := itemsOf(object); isList {
+	if items, isList := Items(object); isList {
 		for i, item := range items {
 			if err := r.expand(document, item, pointer+"/items/"+strconv.Itoa(i)); err != nil {
 				return err
@@ -56,8 +56,8 @@ func (r *reader) seal(document yamldoc.Document, object map[string]any, pointer 
 	return nil
 }
 
-// itemsOf a List of any kind, such as ConfigMapList. A list has no name: an object with one is no list, whatever its kind.
-func itemsOf(object map[string]any) ([]any, bool) {
+// Items of a List of any kind, such as ConfigMapList. A list has no name: an object with one is no list, whatever its kind.
+func Items(object map[string]any) ([]any, bool) {
 	if kind, _ := object["kind"].(string); !strings.HasSuffix(kind, "List") {
 		return nil, false
 	}

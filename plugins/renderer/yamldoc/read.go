@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxNodes bounds one document after its aliases are resolved.
-	maxNodes = 1_000_000
+	maxNodes = 4_000_000
 	// maxAliased bounds what aliases add to one document.
 	maxAliased = 100_000
 	// maxDepth bounds nesting.
