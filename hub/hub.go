@@ -28,6 +28,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/link/storelink"
+	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/metrics"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
@@ -62,6 +63,8 @@ type Config struct {
 	// AgentImage is repository and tag that bootstrapped agents run; "" takes the chart's.
 	AgentImageRepository, AgentImageTag string
 	Version, Commit                     string
+	// Plugins says which ones the control role runs; without a Command all built-in renderers run in this process.
+	Plugins plugins.Config
 	Log                                 *slog.Logger
 }
 

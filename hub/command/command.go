@@ -25,6 +25,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/periplus-fleet/periplus/hub"
+	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
 
@@ -36,6 +37,8 @@ type flags struct {
 	linkAddress, apiAddress, healthAddress, apiEndpoint    string
 	roles, linkEndpoints                                   []string
 	agentRepository, agentTag, logLevel                    string
+	pluginsConfig, pluginsDir                              string
+	strict                                                 bool
 }
 
 // New is the command of a hub process.
@@ -63,7 +66,11 @@ func New(version string) *cobra.Command {
 	set.StringVar(&f.apiEndpoint, "api-endpoint", "", "host:port at which people reach the API (default: --api-address)")
 	set.StringVar(&f.agentRepository, "agent-image-repository", "", "image of agents in provisioned clusters (default: the chart's)")
 	set.StringVar(&f.agentTag, "agent-image-tag", "", "its tag")
+	set.StringVar(&f.pluginsConfig, "plugins-config", "", "file that declares external plugins and limits of built-in ones")
+	set.StringVar(&f.pluginsDir, "plugins-dir", "/usr/lib/periplus/plugins", "folder of the external plugins' programs")
+	set.BoolVar(&f.strict, "strict", false, "refuse to start with a plugin that is wrong or that cannot be kept off the network")
 	set.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	cmd.AddCommand(pluginCommand())
 	return cmd
 }
 
@@ -96,7 +103,8 @@ func (f flags) run(ctx context.Context, errs io.Writer, version string) error {
 	}
 	return hub.Run(ctx, hub.Config{Rest: config, Namespace: f.namespace, Roles: f.roles, StoreURL: f.storeURL, StoreKey: key, DataDir: f.dataDir,
 		LinkAddress: f.linkAddress, APIAddress: f.apiAddress, HealthAddress: f.healthAddress, LinkEndpoints: f.linkEndpoints,
-		APIEndpoint: f.apiEndpoint, AgentImageRepository: f.agentRepository, AgentImageTag: f.agentTag, Version: version, Log: log})
+		APIEndpoint: f.apiEndpoint, AgentImageRepository: f.agentRepository, AgentImageTag: f.agentTag, Version: version, Log: log,
+		Plugins: plugins.Config{Command: pluginProgram(), File: f.pluginsConfig, Dir: f.pluginsDir, Strict: f.strict, Log: log}})
 }
 
 // reachable fills in the host where an address listens on all of them.
