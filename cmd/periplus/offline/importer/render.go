@@ -2,26 +2,25 @@ package importer
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 
-	"github.com/periplus-fleet/periplus/hub/render"
+	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
+	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// Render runs one of the hub's renderers, for what must be known before it can be translated: which applications a chart of
-// applications holds, which releases an overlay patches.
-func Render(ctx context.Context, name string, request renderer.Request) ([]renderer.Object, error) {
-	for _, one := range render.Builtin() {
-		if one.Name() == name {
-			result, err := one.Render(ctx, request)
-			return result.Objects, err
-		}
-	}
-	return nil, fmt.Errorf("there is no renderer %q", name)
+// kubeVersion that charts see while they are read; what they render for a cluster is the hub's to say.
+const kubeVersion = "v1.36.0"
+
+// Kustomize builds a folder, for what must be known before it can be translated: which releases an overlay patches.
+func Kustomize(ctx context.Context, files fs.FS, folder string) ([]renderer.Object, error) {
+	result, err := kustomize.Renderer{}.Render(ctx, renderer.Request{FS: files, Dir: folder})
+	return result.Objects, err
 }
 
-// Kustomize builds a folder.
-func Kustomize(ctx context.Context, files fs.FS, folder string) ([]renderer.Object, error) {
-	return Render(ctx, "kustomize", renderer.Request{FS: files, Dir: folder})
+// Helm renders a chart: which applications a chart of applications holds.
+func Helm(ctx context.Context, files fs.FS, folder, release, namespace string, values map[string]any) ([]renderer.Object, error) {
+	result, err := helm.New().Render(ctx, renderer.Request{FS: files, Dir: folder, ReleaseName: release, Namespace: namespace, Values: values,
+		Capabilities: renderer.Capabilities{KubeVersion: kubeVersion}})
+	return result.Objects, err
 }
