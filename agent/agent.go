@@ -27,6 +27,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/link/session"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
 	"github.com/periplus-fleet/periplus/agent/tenancy"
+	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 )
 
@@ -83,7 +84,7 @@ func Run(ctx context.Context, config Config) error {
 			return err
 		}
 		store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: mark, Log: config.Log,
-			Changed: func() { reconciler.Changed(ctx) }})
+			Changed: func() { reconciler.Changed(ctx) }, Applied: func() []content.Digest { return records.Revisions() }})
 		if err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	hub := link.New(link.Config{Identity: identified, Keeper: store, Log: config.Log,
 		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
-		Session:  session.Config{AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
+		Session:  session.Config{Capabilities: capabilities(), AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
 	mapper := kube.NewMapper(self)
 	facts := newFacts(self, mapper, config.Log)
 	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
@@ -129,6 +130,11 @@ type commands func(context.Context, *linkv1.Command) error
 
 // Do carries out a command of the hub.
 func (c commands) Do(ctx context.Context, command *linkv1.Command) error { return c(ctx, command) }
+
+// capabilities are what revisions may need of this agent beyond applying objects.
+func capabilities() []string {
+	return []string{content.CapabilityHooks, content.CapabilityOnce}
+}
 
 // instance tells this process from another agent with the same identity.
 func instance() string { return rand.Text() }

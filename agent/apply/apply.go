@@ -30,6 +30,8 @@ type Request struct {
 	Ignored []owned.Pointer
 	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
 	From string
+	// Sealed content is a secret whatever its kind: what the API server says of it is not told.
+	Sealed bool
 }
 
 // Result of an apply.

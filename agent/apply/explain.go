@@ -24,9 +24,9 @@ func Explain(err error, account string, request Request) error {
 		return nil
 	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
 		return forbidden(err, account, request.Bundle)
-	case request.ID.Group == "" && request.ID.Kind == "Secret" && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err)):
+	case (request.Sealed || request.ID.Group == "" && request.ID.Kind == "Secret") && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err)):
 		// The server's words may hold the Secret's values.
-		return fmt.Errorf("invalid: the API server refuses the Secret; its reasons are not shown, as they may hold values")
+		return fmt.Errorf("invalid: the API server refuses the %s; its reasons are not shown, as they may hold values", request.ID.Kind)
 	case apierrors.IsInvalid(err):
 		return invalid(err)
 	case apierrors.IsNotFound(err):

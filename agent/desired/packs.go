@@ -100,11 +100,18 @@ func (s *Store) read(ctx context.Context, p held) (map[content.Digest][]byte, er
 	return blobs, nil
 }
 
-// sweep removes content that neither the accepted nor the previous set needs.
+// sweep removes content that neither the accepted nor the previous set needs, nor what is applied.
 func (s *Store) sweep(ctx context.Context) error {
 	live := map[content.Digest]bool{}
 	needed := map[content.Digest]bool{}
-	for _, revision := range append(revisionsOf(s.set), s.previous...) {
+	revisions := append(revisionsOf(s.set), s.previous...)
+	if s.config.Applied != nil {
+		revisions = append(revisions, s.config.Applied()...)
+	}
+	for _, revision := range revisions {
+		if needed[revision] {
+			continue
+		}
 		live[revision], needed[revision] = true, true
 		manifest, err := s.manifest(ctx, revision)
 		if err != nil {

@@ -34,6 +34,9 @@ type Config struct {
 	Log         *slog.Logger
 	// Changed is called after a set was accepted.
 	Changed func()
+	// Applied are the revisions that run in the cluster now: their content is kept too, as what they bring is kept up until
+	// a newer revision is applied whole, and their hooks may have to run at their removal. Nil for none.
+	Applied func() []content.Digest
 }
 
 // Store keeps the accepted set and its content in the agent's namespace.

@@ -32,6 +32,8 @@ type Record struct {
 	// Transient objects end by themselves (a Job that is removed some time after it finished): that one is gone says that
 	// it is done.
 	Transient bool `json:"transient,omitempty"`
+	// Once are the JSON pointers of fields that are applied at creation only, one a line.
+	Once string `json:"once,omitempty"`
 	// Confirmed by a person: its removal is not held.
 	Confirmed bool `json:"confirmed,omitempty"`
 }
@@ -52,7 +54,10 @@ type Inventory struct {
 	Account string
 	// Revision that was last applied whole.
 	Revision content.Digest
-	Records  map[content.ObjectID]Record
+	// DependsOn are the bundles that this one needed when it was last applied: it is removed before them.
+	DependsOn []string
+	Records   map[content.ObjectID]Record
+	Hooks     Hooks
 }
 
 // Clone is a copy that can be changed.
@@ -61,12 +66,19 @@ func (i Inventory) Clone() Inventory {
 	if i.Records == nil {
 		i.Records = map[content.ObjectID]Record{}
 	}
+	i.Hooks = i.Hooks.Clone()
 	return i
 }
 
 // Equal says that writing other would change nothing.
 func (i Inventory) Equal(other Inventory) bool {
-	return i.Bundle == other.Bundle && i.Account == other.Account && i.Revision == other.Revision && maps.Equal(i.Records, other.Records)
+	return i.Bundle == other.Bundle && i.Account == other.Account && i.Revision == other.Revision &&
+		slices.Equal(i.DependsOn, other.DependsOn) && i.Hooks.Equal(other.Hooks) && maps.Equal(i.Records, other.Records)
+}
+
+// Empty says that there is nothing to remember.
+func (i Inventory) Empty() bool {
+	return len(i.Records) == 0 && i.Revision == "" && len(i.Hooks.Objects) == 0 && i.Hooks.Run == 0
 }
 
 // Sorted are the records by phase and identity.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -26,11 +27,14 @@ const (
 
 // shard is what one Secret holds.
 type shard struct {
-	Version  int            `json:"version"`
-	Bundle   string         `json:"bundle"`
-	Account  string         `json:"account,omitempty"`
-	Revision content.Digest `json:"revision,omitempty"`
-	Records  []Record       `json:"records"`
+	Version   int            `json:"version"`
+	Bundle    string         `json:"bundle"`
+	Account   string         `json:"account,omitempty"`
+	Revision  content.Digest `json:"revision,omitempty"`
+	DependsOn []string       `json:"dependsOn,omitempty"`
+	Records   []Record       `json:"records"`
+	// Hooks stand in the first shard alone.
+	Hooks *Hooks `json:"hooks,omitempty"`
 }
 
 // Store holds all inventories, in memory and in the cluster.
@@ -83,7 +87,10 @@ func (s *Store) join(name string, part shard) {
 		s.shards[part.Bundle] = map[string]bool{}
 	}
 	s.shards[part.Bundle][name] = true
-	inventory.Account, inventory.Revision = part.Account, part.Revision
+	inventory.Account, inventory.Revision, inventory.DependsOn = part.Account, part.Revision, part.DependsOn
+	if part.Hooks != nil && part.Hooks.Change >= inventory.Hooks.Change {
+		inventory.Hooks = *part.Hooks
+	}
 	for _, record := range part.Records {
 		if known, ok := inventory.Records[record.ObjectID]; !ok || !known.Settled() {
 			inventory.Records[record.ObjectID] = record
@@ -110,6 +117,45 @@ func (s *Store) Bundles() []string {
 		bundles = append(bundles, bundle)
 	}
 	return bundles
+}
+
+// Revisions are those that bundles were last applied at.
+func (s *Store) Revisions() []content.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var revisions []content.Digest
+	for _, inventory := range s.bundles {
+		if inventory.Revision != "" {
+			revisions = append(revisions, inventory.Revision)
+		}
+	}
+	return revisions
+}
+
+// Hook is the bundle whose hooks left an object behind.
+func (s *Store) Hook(id content.ObjectID) (bundle string, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for bundle, inventory := range s.bundles {
+		if o, ok := inventory.Hooks.Object(id); ok && !o.Waiting() {
+			return bundle, true
+		}
+	}
+	return "", false
+}
+
+// Dependents are the bundles that needed a bundle when they were last applied.
+func (s *Store) Dependents(bundle string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var dependents []string
+	for other, inventory := range s.bundles {
+		if other != bundle && slices.Contains(inventory.DependsOn, bundle) {
+			dependents = append(dependents, other)
+		}
+	}
+	slices.Sort(dependents)
+	return dependents
 }
 
 // Owner is the bundle that has an object, and its record there.
@@ -154,9 +200,12 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 	current, exists := s.bundles[next.Bundle]
 	had := maps.Clone(s.shards[next.Bundle])
 	s.mu.Unlock()
-	gone := len(next.Records) == 0 && next.Revision == ""
+	gone := next.Empty()
 	if exists && current.Equal(next) || !exists && gone {
 		return nil
+	}
+	if exists && !current.Hooks.Equal(next.Hooks) {
+		next.Hooks.Change = current.Hooks.Change + 1
 	}
 	written := map[string]bool{}
 	if !gone {
@@ -200,7 +249,10 @@ func (s *Store) write(ctx context.Context, inventory Inventory, had map[string]b
 	}
 	parts := make([]shard, count)
 	for i := range parts {
-		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Account: inventory.Account, Revision: inventory.Revision}
+		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Account: inventory.Account, Revision: inventory.Revision, DependsOn: inventory.DependsOn}
+	}
+	if !inventory.Hooks.Equal(Hooks{}) {
+		parts[0].Hooks = &inventory.Hooks
 	}
 	for _, record := range inventory.Sorted() {
 		hash := fnv.New32a()

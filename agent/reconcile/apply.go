@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type task struct {
 	result apply.Result
 	err    error
 }
+
+// once is Item.Once as the inventory has it.
+func (t *task) once() string { return strings.Join(t.item.Once, "\n") }
 
 func conflictf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", apply.ErrConflict, fmt.Sprintf(format, args...))
@@ -74,34 +78,45 @@ func (p *pass) apply(ctx context.Context, todo []*task) {
 // prepare makes content into what is applied. A kind that is not served may come with this revision's own CRDs: on the
 // early round it is left for its phase.
 func (p *pass) prepare(ctx context.Context, tasks []*task, early bool) {
-	var digests []content.Digest
+	var closed []*task
 	for _, t := range tasks {
 		if t.object == nil && t.err == nil {
-			digests = append(digests, t.item.Digest)
+			closed = append(closed, t)
 		}
 	}
-	if len(digests) == 0 && early {
+	p.open(ctx, closed)
+	for _, t := range tasks {
+		if t.ready || t.err != nil {
+			continue
+		}
+		if p.place(ctx, t, early); t.err != nil || t.resource.Kind == "" {
+			continue
+		}
+		if t.err = p.claim(t); t.err == nil {
+			t.ready = true
+		}
+	}
+}
+
+// open reads the content of tasks.
+func (p *pass) open(ctx context.Context, tasks []*task) {
+	var digests []content.Digest
+	for _, t := range tasks {
+		digests = append(digests, t.item.Digest)
+	}
+	if len(digests) == 0 {
 		return
 	}
 	blobs, err := p.r.config.Desired.Content(ctx, digests)
 	for _, t := range tasks {
-		switch {
-		case t.ready || t.err != nil:
-			continue
-		case t.object == nil && err != nil:
-			t.err = err
-			continue
-		case t.object == nil:
-			if t.object, t.err = apply.Parse(blobs[t.item.Digest]); t.err != nil {
-				continue
-			}
+		if t.err = err; err == nil {
+			t.object, t.err = apply.Parse(blobs[t.item.Digest])
 		}
-		p.resolve(ctx, t, early)
 	}
 }
 
-// resolve finds the resource of a task's kind, and claims its object.
-func (p *pass) resolve(ctx context.Context, t *task, early bool) {
+// place finds the resource of a task's kind and makes its content what is applied.
+func (p *pass) place(ctx context.Context, t *task, early bool) {
 	kind := apply.Kind(t.object)
 	resource, err := p.r.config.Mapper.Find(ctx, kind)
 	if errors.Is(err, kube.ErrNotServed) && early {
@@ -118,13 +133,14 @@ func (p *pass) resolve(ctx context.Context, t *task, early bool) {
 		t.err = err
 		return
 	}
-	t.resource = resource
-	t.id = apply.Prepare(t.object, resource, p.name, inventory.DefaultNamespace(p.manifest.DefaultNamespace))
-	t.ignored = ignored(p.entry, t.id)
-	t.input = apply.Input(p.client.Account, t.ignored)
-	if t.err = p.claim(t); t.err == nil {
-		t.ready = true
+	namespace := p.manifest.DefaultNamespace
+	if t.item.Hook != nil {
+		namespace = p.namespace
 	}
+	t.resource = resource
+	t.id = apply.Prepare(t.object, resource, p.name, inventory.DefaultNamespace(namespace))
+	t.ignored = left(p.entry, t.id, t.once())
+	t.input = apply.Input(p.client.Account, t.ignored)
 }
 
 // brings says that this revision has a CRD of a group.
@@ -137,10 +153,14 @@ func (p *pass) brings(group string) bool {
 	return false
 }
 
-// claim makes sure that no two bundles have an object: the older keeps it, unless it is about to let go.
+// claim makes sure that no two bundles have an object: the older keeps it, unless it is about to let go. What another's
+// hook left is taken over once that hook is in no revision any more.
 func (p *pass) claim(t *task) error {
 	owner := p.r.config.Inventory.Claim(t.id, p.name)
 	if owner == p.name {
+		if left, ok := p.r.config.Inventory.Hook(t.id); ok && left != p.name && !p.r.hooked(left, t.item.ObjectID) {
+			t.from = left
+		}
 		return nil
 	}
 	p.r.mu.Lock()
@@ -161,7 +181,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 			continue
 		}
 		p.inv.Records[t.id] = inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource,
-			Namespaced: t.resource.Namespaced, Phase: t.item.Phase}
+			Namespaced: t.resource.Namespaced, Phase: t.item.Phase, Once: t.once()}
 		added = true
 	}
 	if !added {
@@ -177,7 +197,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Sealed: t.item.Sealed}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""
@@ -204,7 +224,7 @@ func (p *pass) settle(t *task) {
 	live := t.result.Live
 	record := inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource, Namespaced: t.resource.Namespaced,
 		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored),
-		Transient: transient(live)}
+		Transient: transient(live), Once: t.once()}
 	moved := t.recorded && t.record.Reach() != record.Reach()
 	p.inv.Records[t.id] = record
 	if t.from != "" {

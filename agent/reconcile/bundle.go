@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -22,11 +23,15 @@ type bundle struct {
 	since    map[content.ObjectID]exceptionSince
 	// progressing is since when the bundle is applied and not ready.
 	progressing time.Time
+	// hookAttempts counts how often a hook could not be run.
+	hookAttempts int
 
 	mu     sync.Mutex
 	status *linkv1.BundleStatus
 	// fresh lets everything that failed be tried again now.
 	fresh bool
+	// rerun lets hooks that failed be run again.
+	rerun bool
 	// tangled is true while the bundle waits for another's object or keeps one for another.
 	tangled bool
 	confirm *confirmation
@@ -75,6 +80,13 @@ func (b *bundle) retry() {
 	b.fresh = true
 }
 
+// again has failed hooks run again.
+func (b *bundle) again() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rerun = true
+}
+
 // takeFresh says whether failures are to be forgotten, once.
 func (b *bundle) takeFresh() bool {
 	b.mu.Lock()
@@ -98,6 +110,23 @@ func (b *bundle) last() *linkv1.BundleStatus {
 	return b.status
 }
 
-func ignored(entry *linkv1.Entry, id content.ObjectID) []owned.Pointer {
-	return apply.Ignored(entry.GetOptions().GetDriftIgnore(), id)
+// takeRerun says whether a person asked for failed hooks to be run again, once.
+func (b *bundle) takeRerun() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rerun := b.rerun
+	b.rerun = false
+	return rerun
+}
+
+// left are the fields of an object that are others' once it is there: those that drift rules name, and those that are
+// applied at creation only (JSON pointers, one a line).
+func left(entry *linkv1.Entry, id content.ObjectID, once string) []owned.Pointer {
+	pointers := apply.Ignored(entry.GetOptions().GetDriftIgnore(), id)
+	for pointer := range strings.SplitSeq(once, "\n") {
+		if pointer != "" {
+			pointers = append(pointers, owned.ParsePointer(pointer))
+		}
+	}
+	return pointers
 }

@@ -57,7 +57,7 @@ func (r *Reconciler) confirm(ctx context.Context, command *linkv1.ConfirmPrune) 
 	}
 }
 
-// now has one bundle, or all, worked on at once, failures included.
+// now has one bundle, or all, worked on at once, failures and failed hooks included.
 func (r *Reconciler) now(name string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,11 +67,13 @@ func (r *Reconciler) now(name string) error {
 	for other := range r.set.Entries {
 		if name == "" || name == other {
 			r.bundle(other).retry()
+			r.bundle(other).again()
 			r.queue.Add(other)
 		}
 	}
 	for other := range r.set.Tombstones {
 		if name == "" || name == other {
+			r.bundle(other).again()
 			r.queue.Add(other)
 		}
 	}

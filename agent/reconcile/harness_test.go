@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -136,7 +137,8 @@ func (m *member) start() {
 	m.must(err)
 	self, err := cluster.As("")
 	m.must(err)
-	m.store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: "here", Log: log, Changed: func() { m.reconciler.Changed(ctx) }})
+	m.store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: "here", Log: log, Changed: func() { m.reconciler.Changed(ctx) },
+		Applied: func() []content.Digest { return m.inventory.Revisions() }})
 	m.must(err)
 	m.inventory, err = inventory.Open(ctx, secrets)
 	m.must(err)
@@ -180,8 +182,10 @@ func (m *member) give(name string, options *linkv1.Options, manifests ...string)
 			live := unstructured.Unstructured{Object: object}
 			kind := live.GroupVersionKind()
 			blobs[string(content.Sum(data))] = data
-			manifest.Items = append(manifest.Items, content.Item{Phase: content.PhaseOf(kind.Group, kind.Kind), Digest: content.Sum(data),
-				ObjectID: content.ObjectID{Group: kind.Group, Kind: kind.Kind, Namespace: live.GetNamespace(), Name: live.GetName()}})
+			item := content.Item{Phase: content.PhaseOf(kind.Group, kind.Kind), Digest: content.Sum(data),
+				ObjectID: content.ObjectID{Group: kind.Group, Kind: kind.Kind, Namespace: live.GetNamespace(), Name: live.GetName()}}
+			mark(m.t, &item, live.GetAnnotations())
+			manifest.Items = append(manifest.Items, item)
 		}
 	}
 	manifest.Sort()
@@ -205,6 +209,27 @@ func (m *member) give(name string, options *linkv1.Options, manifests ...string)
 	m.set = m.set.Clone()
 	m.set.Entries[name] = entry
 	delete(m.set.Tombstones, name)
+}
+
+// mark makes of annotations what the hub makes of an item.
+func mark(t *testing.T, item *content.Item, annotations map[string]string) {
+	t.Helper()
+	split := func(text string) []string {
+		if text == "" {
+			return nil
+		}
+		return strings.Split(text, ",")
+	}
+	if events := split(annotations["helm.sh/hook"]); events != nil {
+		item.Hook = &content.Hook{Events: events, DeletePolicies: split(annotations["helm.sh/hook-delete-policy"])}
+		if text := annotations["helm.sh/hook-weight"]; text != "" {
+			var err error
+			if item.Hook.Weight, err = strconv.Atoi(text); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	item.Once = split(annotations["test/once"])
 }
 
 // bury replaces a bundle by a tombstone in the set that is accepted next.

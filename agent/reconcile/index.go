@@ -15,6 +15,8 @@ type index struct {
 	// an object, one too few would remove it.
 	bundles map[content.ObjectID][]string
 	of      map[string]indexed
+	// hooks of each bundle: they are made anew for each run, so that they claim nothing.
+	hooks map[string]map[content.ObjectID]bool
 	// unknown is a bundle whose manifest cannot be read: what it wants is not known, so nothing may be removed.
 	unknown map[string]bool
 }
@@ -25,7 +27,7 @@ type indexed struct {
 }
 
 func newIndex() *index {
-	return &index{bundles: map[content.ObjectID][]string{}, of: map[string]indexed{}, unknown: map[string]bool{}}
+	return &index{bundles: map[content.ObjectID][]string{}, of: map[string]indexed{}, hooks: map[string]map[content.ObjectID]bool{}, unknown: map[string]bool{}}
 }
 
 // update follows an accepted set, at the cost of what changed in it.
@@ -59,6 +61,13 @@ func (x *index) update(ctx context.Context, set desired.Set, manifest func(conte
 func (x *index) add(bundle string, revision content.Digest, manifest content.Manifest) {
 	entry := indexed{revision: revision}
 	for _, item := range manifest.Items {
+		if item.Hook != nil {
+			if x.hooks[bundle] == nil {
+				x.hooks[bundle] = map[content.ObjectID]bool{}
+			}
+			x.hooks[bundle][item.ObjectID] = true
+			continue
+		}
 		entry.ids = append(entry.ids, item.ObjectID)
 		if item.Namespace == "" {
 			id := item.ObjectID
@@ -82,6 +91,7 @@ func (x *index) remove(bundle string) {
 		}
 	}
 	delete(x.of, bundle)
+	delete(x.hooks, bundle)
 }
 
 func (x *index) wants(bundle string, id content.ObjectID) bool {

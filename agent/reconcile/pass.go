@@ -32,13 +32,25 @@ type pass struct {
 
 	client   *kube.Client
 	revision content.Digest
-	manifest content.Manifest
+	// manifest holds the objects that are kept applied, namespace the default one of hooks.
+	manifest  content.Manifest
+	hooks     []content.Item
+	namespace string
+	// holding is true while hooks come before the entry's revision: the pass goes over the revision applied before, and
+	// over early, what the hooks may need of the new one.
+	holding bool
+	early   []content.Item
+	// hook says what is to be said of hooks; rerun that a person wants a failed one run again.
+	hook  hookStatus
+	rerun bool
 	// waiting names what the entry's revision waits for; the pass then goes over the revision applied before.
 	waiting string
 	found   map[content.ObjectID]finding
 	events  []*linkv1.ObjectEvent
 	plan    prune.Plan
 	served  bool
+	// unfinished is true while hooks follow the removal of the last object.
+	unfinished bool
 	// problem that concerns the bundle as a whole.
 	problem string
 	again   time.Duration
@@ -62,6 +74,9 @@ func (p *pass) deliver(ctx context.Context) {
 	if p.b.takeFresh() {
 		clear(p.b.failures)
 	}
+	if p.waiting == "" {
+		p.inv.DependsOn = slices.Sorted(slices.Values(p.entry.GetOptions().GetDependsOn()))
+	}
 	if p.inv.Account != p.client.Account {
 		p.inv.Account = p.client.Account
 		p.r.watch(p.inv, p.entry)
@@ -74,13 +89,20 @@ func (p *pass) deliver(ctx context.Context) {
 		p.apply(ctx, todo)
 	}
 	p.r.watch(p.inv, p.entry)
-	whole := p.whole()
-	if whole && p.waiting == "" {
+	current := p.whole() && p.waiting == "" && !p.holding
+	if current {
 		p.inv.Revision = p.revision
 	}
 	p.save(ctx)
-	if whole && p.waiting == "" && !p.set.Relearning {
+	if current && !p.set.Relearning {
 		p.prune(ctx)
+	}
+	switch {
+	case p.problem != "":
+	case p.holding:
+		p.before(ctx)
+	case current:
+		p.after(ctx)
 	}
 	if p.served {
 		p.r.config.Served()
@@ -101,16 +123,16 @@ func (p *pass) load(ctx context.Context) error {
 	}
 	if p.waiting != "" {
 		// Meanwhile what was applied before is kept as it was.
-		p.revision = p.inv.Revision
-		if p.revision == "" {
-			return nil
-		}
+		p.keepPrevious(ctx, nil)
+		return nil
 	}
-	p.manifest, err = p.r.config.Desired.Manifest(ctx, p.revision)
-	if err != nil && p.waiting != "" {
-		p.manifest, err = content.Manifest{}, nil
+	manifest, err := p.r.config.Desired.Manifest(ctx, p.revision)
+	if err != nil {
+		return err
 	}
-	return err
+	p.take(manifest)
+	p.begin(ctx)
+	return nil
 }
 
 // waitsFor says which dependency is not ready on this cluster, "" when all are.
@@ -142,7 +164,7 @@ func (p *pass) assess(ctx context.Context) []*task {
 		if t.recorded {
 			t.id = t.record.ObjectID
 		}
-		t.ignored = ignored(p.entry, t.id)
+		t.ignored = left(p.entry, t.id, t.once())
 		t.input = apply.Input(p.client.Account, t.ignored)
 		action, reason, err := p.decide(ctx, t)
 		t.action = action

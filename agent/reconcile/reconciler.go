@@ -188,6 +188,13 @@ func (r *Reconciler) wake(name string, released bool) {
 	}
 }
 
+// hooked says whether an object is a hook of a bundle's assigned revision.
+func (r *Reconciler) hooked(bundle string, id content.ObjectID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.index.hooks[bundle][id]
+}
+
 // as is the client of the ServiceAccount that a bundle names, if its tenant may act as it.
 func (r *Reconciler) as(bundle, named string) (*kube.Client, error) {
 	account, err := r.config.Tenants.Allow(bundle, named)
@@ -206,7 +213,12 @@ func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
 	}
 	interests := make([]observe.Interest, 0, len(inv.Records))
 	for id, record := range inv.Records {
-		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: ignored(entry, id)})
+		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: left(entry, id, record.Once)})
+	}
+	for _, o := range inv.Hooks.Sorted() {
+		if _, ordinary := inv.Records[o.ObjectID]; !ordinary && o.Waiting() {
+			interests = append(interests, observe.Interest{ID: o.ObjectID, Resource: o.Reach()})
+		}
 	}
 	r.tracker.Watch(inv.Bundle, inv.Account, interests)
 }
@@ -214,7 +226,7 @@ func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
 // reconcile is one pass over one bundle; it returns when to come again, 0 for when something happens.
 func (r *Reconciler) reconcile(ctx context.Context, name string) time.Duration {
 	set, b := r.snapshot(name)
-	p := &pass{r: r, b: b, set: set, name: name, inv: r.config.Inventory.Get(name), now: r.config.Now()}
+	p := &pass{r: r, b: b, set: set, name: name, inv: r.config.Inventory.Get(name), now: r.config.Now(), rerun: b.takeRerun()}
 	p.entry, p.tombstone = set.Entries[name], set.Tombstones[name]
 	synced, cancel := context.WithTimeout(ctx, syncTimeout)
 	r.tracker.Synced(synced, name)

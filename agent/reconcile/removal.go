@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/periplus-fleet/periplus/agent/apply"
+	"github.com/periplus-fleet/periplus/agent/desired"
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/prune"
 	"github.com/periplus-fleet/periplus/api/content"
@@ -28,8 +29,12 @@ func (p *pass) prune(ctx context.Context) {
 func (p *pass) remove(ctx context.Context) {
 	defer p.report(ctx)
 	p.b.takeFresh()
+	if p.waiting = p.r.dependents(p.set, p.name); p.waiting != "" && !p.tombstone.GetOrphan() {
+		return
+	}
+	p.beginRemoval(ctx)
 	// What was never applied, or stays behind, goes without anyone's rights.
-	if len(p.inv.Records) > 0 && !p.tombstone.GetOrphan() {
+	if (len(p.inv.Records) > 0 || len(p.hooks) > 0 || len(p.inv.Hooks.Objects) > 0) && !p.tombstone.GetOrphan() {
 		client, err := p.r.as(p.name, p.inv.Account)
 		if err != nil {
 			p.problem = "cannot remove: " + err.Error()
@@ -41,6 +46,35 @@ func (p *pass) remove(ctx context.Context) {
 	p.carryOut(ctx, prune.Input{
 		Orphan: p.tombstone.GetOrphan(), Confirmed: p.tombstone.GetConfirmed(), Wanted: func(content.ObjectID) bool { return false },
 	})
+	p.unfinished = len(p.inv.Records) == 0 && p.problem == "" && !p.afterRemoval(ctx)
+}
+
+// dependents says which bundle that needs this one is still being removed; "" when none is. A circle, which can only come
+// of options of different times, holds up nobody.
+func (r *Reconciler) dependents(set desired.Set, name string) string {
+	for _, other := range r.config.Inventory.Dependents(name) {
+		if set.Tombstones[other] == nil || set.Tombstones[other].GetOrphan() || r.needs(name, other, map[string]bool{}) {
+			continue
+		}
+		return fmt.Sprintf("waits for bundle %s, which depends on it, to be removed", other)
+	}
+	return ""
+}
+
+// needs says whether a bundle needs another, be it through others.
+func (r *Reconciler) needs(name, other string, seen map[string]bool) bool {
+	for _, needed := range r.config.Inventory.Get(name).DependsOn {
+		if needed == other {
+			return true
+		}
+		if !seen[needed] {
+			seen[needed] = true
+			if r.needs(needed, other, seen) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // carryOut decides and deletes until nothing more can go at once.
@@ -58,12 +92,18 @@ func (p *pass) carryOut(ctx context.Context, in prune.Input) {
 		for _, record := range in.Records {
 			going[record.ObjectID] = !in.Wanted(record.ObjectID)
 		}
+		for _, o := range p.inv.Hooks.Sorted() {
+			going[o.ObjectID] = p.tombstone != nil
+		}
 		in.Live = func(record inventory.Record) prune.Live { return p.live(ctx, record, going) }
 		p.plan = prune.Decide(in)
 		if confirmed != nil {
 			p.confirm(confirmed)
 			confirmed = nil
 			continue
+		}
+		if !p.beforeRemoval(ctx) {
+			return
 		}
 		progress = p.act(ctx)
 	}

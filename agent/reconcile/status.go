@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/observe"
 	"github.com/periplus-fleet/periplus/agent/prune"
 	"github.com/periplus-fleet/periplus/api/content"
@@ -40,7 +41,7 @@ func (p *pass) report(ctx context.Context) {
 	p.b.mu.Lock()
 	p.b.tangled = entangled
 	p.b.mu.Unlock()
-	if p.entry == nil && len(p.inv.Records) == 0 && p.problem == "" {
+	if p.entry == nil && len(p.inv.Records) == 0 && p.problem == "" && p.waiting == "" && !p.unfinished {
 		p.removed(ctx)
 		return
 	}
@@ -49,7 +50,8 @@ func (p *pass) report(ctx context.Context) {
 
 // removed ends a tombstone: the bookkeeping goes, and the hub is told.
 func (p *pass) removed(ctx context.Context) {
-	p.inv.Revision = ""
+	needed := p.inv.DependsOn
+	p.inv.Revision, p.inv.Hooks, p.inv.DependsOn = "", inventory.Hooks{}, nil
 	p.save(ctx)
 	if p.problem != "" {
 		return
@@ -70,6 +72,9 @@ func (p *pass) removed(ctx context.Context) {
 	}
 	p.r.config.Hub.Removed(p.name)
 	p.r.wake(p.name, true)
+	for _, other := range needed {
+		p.r.queue.Add(other)
+	}
 }
 
 func (p *pass) publish(status *linkv1.BundleStatus) {
@@ -106,6 +111,7 @@ func (p *pass) status() *linkv1.BundleStatus {
 	for _, item := range p.manifest.Items {
 		tally.item(item)
 	}
+	tally.hook()
 	tally.removals()
 	p.b.since = tally.since
 	status.State, status.Message = tally.verdict()
@@ -171,6 +177,19 @@ func (t *tally) item(item content.Item) {
 	}
 }
 
+// hook says what is to be said of hooks.
+func (t *tally) hook() {
+	hook := t.p.hook
+	if hook.id == (content.ObjectID{}) || hook.message == "" {
+		return
+	}
+	state := "progressing"
+	if hook.failed {
+		state = "failed"
+	}
+	t.except(hook.id, state, hook.message)
+}
+
 func (t *tally) removals() {
 	for _, decision := range t.p.plan.Decisions {
 		id := decision.Record.ObjectID
@@ -215,12 +234,18 @@ func (t *tally) progress(id content.ObjectID, message string) {
 // verdict is the bundle's state, the worst first.
 func (t *tally) verdict() (linkv1.State, string) {
 	p := t.p
-	if t.progressing == "" || t.failed != "" {
+	if t.progressing == "" || t.failed != "" || p.holding {
 		p.b.progressing = time.Time{}
 	}
 	switch {
 	case p.problem != "":
 		return linkv1.State_STATE_FAILED, p.problem
+	case p.waiting == "" && p.hook.failed:
+		return linkv1.State_STATE_FAILED, p.hook.message
+	case p.entry == nil && p.waiting != "":
+		return linkv1.State_STATE_REMOVING, p.waiting
+	case p.entry == nil && p.hook.message != "":
+		return linkv1.State_STATE_REMOVING, p.hook.message
 	case p.entry == nil && p.plan.HoldID != "":
 		return linkv1.State_STATE_HELD, t.holdMessage()
 	case p.entry == nil:
@@ -229,6 +254,8 @@ func (t *tally) verdict() (linkv1.State, string) {
 		return linkv1.State_STATE_WAITING, p.waiting
 	case t.failed != "":
 		return linkv1.State_STATE_FAILED, t.failed
+	case p.holding || t.progressing == "" && p.hook.message != "":
+		return linkv1.State_STATE_PROGRESSING, p.hook.message
 	case t.progressing != "":
 		return t.healthTimeout()
 	case p.plan.HoldID != "":
