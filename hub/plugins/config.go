@@ -127,7 +127,7 @@ func (r *reading) declaration(at string, item any) host.Declaration {
 func (r *reading) text(path string, value any) string {
 	text, ok := value.(string)
 	if !ok || text == "" {
-		r.fail(path, "want a text")
+		r.fail(path, "want a text; quote what looks like a number")
 	}
 	return text
 }

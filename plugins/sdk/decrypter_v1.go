@@ -12,7 +12,9 @@ import (
 // Decrypter serves version 1 of the type decrypter.
 func Decrypter(d decrypter.Decrypter) Service {
 	return Service{plugin: d, name: d.Name(), version: d.Version(), typ: "decrypter", typeVersion: 1,
-		register: func(server *grpc.Server, _ *host) { pluginv1.RegisterDecrypterServer(server, &decrypterV1{decrypter: d}) }}
+		register: func(server *grpc.Server, _ *host) {
+			pluginv1.RegisterDecrypterServer(server, &decrypterV1{decrypter: d})
+		}}
 }
 
 type decrypterV1 struct {

@@ -35,7 +35,7 @@ func (h *host) tree(ctx context.Context, id uint64, key string) (*files.Tree, er
 	if h.files == nil {
 		return nil, errors.New("cannot read files: the plugin was not configured")
 	}
-	return &files.Tree{Context: ctx, Client: h.files, ID: id, Cache: h.cache, Key: key}, nil
+	return files.New(ctx, h.files, id, h.cache, key), nil
 }
 
 // connect dials the hub's file service.

@@ -16,15 +16,26 @@ import (
 	"github.com/periplus-fleet/periplus/plugins/internal/wire"
 )
 
-// Tree is one tree of one call: it ends with the call's context. It has ReadFile, ReadDir and Stat, so that each of them
+// Tree is one tree of one call: it ends with the call's context, and does not change before. It has ReadFile, ReadDir and Stat, so that each of them
 // is one question to the host.
 type Tree struct {
 	Context context.Context
 	Client  pluginv1.FilesClient
 	ID      uint64
-	// Cache holds what was read under Key; a Key of "" keeps nothing.
+	// Cache holds what was read under Key. Where no Key says that others see the same, it is the tree's own.
 	Cache *Cache
 	Key   string
+}
+
+// own is what a tree without a key remembers of listed folders.
+const own = 8 << 20
+
+// New is a tree that shares the cache under the key, or shares nothing where key is "".
+func New(ctx context.Context, client pluginv1.FilesClient, id uint64, shared *Cache, key string) *Tree {
+	if key == "" {
+		shared = NewCache(own)
+	}
+	return &Tree{Context: ctx, Client: client, ID: id, Cache: shared, Key: key}
 }
 
 var (
@@ -57,6 +68,7 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 func (t *Tree) ReadDir(name string) ([]fs.DirEntry, error) {
 	found, err := ask(t, "list", "readdir", name, func(request *pluginv1.FileRequest) (any, int, error) {
 		answer, err := t.Client.List(t.Context, request)
+		t.learn(name, answer)
 		return answer, 64 * len(answer.GetFiles()), err
 	})
 	if err != nil {
@@ -100,19 +112,30 @@ func ask(t *Tree, kind, op, name string, question func(*pluginv1.FileRequest) (a
 		return nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	key := cacheKey{key: t.Key, kind: kind, path: name}
-	if t.Key != "" {
-		if known, ok := t.Cache.get(key); ok {
-			return known.value, known.err
-		}
+	if known, ok := t.Cache.get(key); ok {
+		return known.value, known.err
 	}
 	value, size, err := question(&pluginv1.FileRequest{Tree: t.ID, Path: name})
 	if err != nil {
 		value, size, err = nil, 64, &fs.PathError{Op: op, Path: name, Err: cause(err)}
 	}
-	if t.Key != "" && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+	if err == nil || t.Key != "" && errors.Is(err, fs.ErrNotExist) {
 		t.Cache.put(key, known{value: value, err: err, size: size + len(name) + len(t.Key)})
 	}
 	return value, err
+}
+
+// learn keeps what a listing told of the files in it.
+func (t *Tree) learn(folder string, listed *pluginv1.ListResponse) {
+	for _, file := range listed.GetFiles() {
+		if file.Data == nil {
+			continue
+		}
+		data, name := file.Data, path.Join(folder, file.GetName())
+		file.Data = nil
+		t.Cache.put(cacheKey{key: t.Key, kind: "read", path: name}, known{value: data, size: len(data) + len(name) + len(t.Key)})
+		t.Cache.put(cacheKey{key: t.Key, kind: "stat", path: name}, known{value: file, size: 64 + len(name) + len(t.Key)})
+	}
 }
 
 // cause drops the text of the host's own PathError, which would name the path twice.

@@ -486,7 +486,9 @@ type File struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Size int64  `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// Mode as Go's io/fs.FileMode.
-	Mode          uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	Mode uint32 `protobuf:"varint,3,opt,name=mode,proto3" json:"mode,omitempty"`
+	// What is in a small file of a listed folder, so that a folder costs few questions; absent says nothing.
+	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3,oneof" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -542,6 +544,13 @@ func (x *File) GetMode() uint32 {
 	return 0
 }
 
+func (x *File) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_periplus_plugin_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_periplus_plugin_v1_plugin_proto_rawDesc = "" +
@@ -570,11 +579,13 @@ const file_periplus_plugin_v1_plugin_proto_rawDesc = "" +
 	"\fReadResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\">\n" +
 	"\fListResponse\x12.\n" +
-	"\x05files\x18\x01 \x03(\v2\x18.periplus.plugin.v1.FileR\x05files\"B\n" +
+	"\x05files\x18\x01 \x03(\v2\x18.periplus.plugin.v1.FileR\x05files\"d\n" +
 	"\x04File\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x12\n" +
-	"\x04mode\x18\x03 \x01(\rR\x04mode2\xb9\x01\n" +
+	"\x04mode\x18\x03 \x01(\rR\x04mode\x12\x17\n" +
+	"\x04data\x18\x04 \x01(\fH\x00R\x04data\x88\x01\x01B\a\n" +
+	"\x05_data2\xb9\x01\n" +
 	"\x06Plugin\x12U\n" +
 	"\bDescribe\x12#.periplus.plugin.v1.DescribeRequest\x1a$.periplus.plugin.v1.DescribeResponse\x12X\n" +
 	"\tConfigure\x12$.periplus.plugin.v1.ConfigureRequest\x1a%.periplus.plugin.v1.ConfigureResponse2\xe0\x01\n" +
@@ -633,6 +644,7 @@ func file_periplus_plugin_v1_plugin_proto_init() {
 	if File_periplus_plugin_v1_plugin_proto != nil {
 		return
 	}
+	file_periplus_plugin_v1_plugin_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
