@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,10 +36,11 @@ type Source struct {
 
 // String names the source without credentials.
 func (s Source) String() string {
-	if s.OCI != "" {
-		return s.OCI + " " + s.Version
+	where := s.OCI
+	if where == "" {
+		where = s.Repository + " " + s.Name
 	}
-	return s.Repository + " " + s.Name + " " + s.Version
+	return strings.TrimSpace(where + " " + s.Version)
 }
 
 // Resolved is one version of a chart.

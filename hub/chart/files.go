@@ -89,10 +89,10 @@ func (f *files) Stat(name string) (fs.FileInfo, error) {
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 }
 
-// ReadFile implements fs.ReadFileFS; the caller must not change what it gets.
+// ReadFile implements fs.ReadFileFS.
 func (f *files) ReadFile(name string) ([]byte, error) {
 	if data, ok := f.data[name]; ok {
-		return data, nil
+		return bytes.Clone(data), nil
 	}
 	return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
 }
