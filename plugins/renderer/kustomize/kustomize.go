@@ -1,26 +1,19 @@
-// Package kustomize renders kustomizations with the library behind kubectl, over a copy in memory of the folders that they
-// name. Nothing outside the repository is loaded, nothing is executed, and there is no network: what would need one of
-// these is refused by name before the library sees it.
+// Package kustomize renders kustomizations with the library behind kubectl, straight from the repository's files. Nothing
+// outside the repository is loaded, nothing is executed, and there is no network: what would need one of these is refused by
+// file and line before the library sees it.
 package kustomize
 
 import (
 	"context"
 	"path"
-	"strings"
-	"sync"
 
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
-
-// originAnnotation is where the library says which file an object came from; it is taken off again.
-const originAnnotation = "config.kubernetes.io/origin"
-
-// library guards the library's process-wide table of schemas.
-var library sync.Mutex
 
 // Renderer of kustomizations.
 type Renderer struct{}
@@ -37,23 +30,18 @@ func (Renderer) TakesValues() bool { return false }
 // Render builds the kustomization at request.Path.
 func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.Result, error) {
 	root := path.Join(request.Dir, request.Path)
-	load := &loading{ctx: ctx, from: request.FS, to: newMemory(), seen: map[string]bool{}}
-	main, err := load.kustomization(root)
+	walk := newWalk(ctx, request.FS)
+	main, err := walk.kustomization(root, false)
 	if err != nil {
 		return renderer.Result{}, err
 	}
-	if err := load.askForOrigins(main); err != nil {
-		return renderer.Result{}, err
-	}
-	library.Lock()
-	defer library.Unlock()
-	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(load.to, "/"+root)
+	resources, err := walk.build(root)
 	if err != nil {
-		return renderer.Result{}, renderer.Refuse(main, 0, "%s", strings.ReplaceAll(err.Error(), "\n", " "))
+		return renderer.Result{}, walk.explain(root, main, err)
 	}
-	var result renderer.Result
+	result := renderer.Result{Warnings: walk.warnings}
 	for _, one := range resources.Resources() {
-		object, err := toObject(one, root, main)
+		object, err := walk.object(one, main)
 		if err != nil {
 			return renderer.Result{}, err
 		}
@@ -62,36 +50,24 @@ func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.
 	return result, nil
 }
 
-func toObject(one *resource.Resource, root, main string) (renderer.Object, error) {
-	source := main
-	if origin, err := one.GetOrigin(); err == nil && origin != nil {
-		switch {
-		case origin.Path != "":
-			source = path.Join(root, origin.Path)
-		case origin.ConfiguredIn != "":
-			source = path.Join(root, origin.ConfiguredIn)
-		}
-	}
+// build runs the library. Builds run side by side, except those that bring schemas of their own.
+func (w *walk) build(root string) (resmap.ResMap, error) {
+	done := useSchemas(w.ownSchemas)
+	defer done()
+	return krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(w.files, "/"+root)
+}
+
+func (w *walk) object(one *resource.Resource, main string) (renderer.Object, error) {
+	source := w.origins.find(one.GetGvk().Group, one.GetKind(), one.GetName(), main)
 	data, err := one.MarshalJSON()
 	if err != nil {
-		return renderer.Object{}, renderer.Refuse(source, 0, "%v", err)
+		return renderer.Object{}, refuseSource(source, err)
 	}
 	value, err := yamldoc.ObjectFromJSON(data)
 	if err != nil {
-		return renderer.Object{}, renderer.Refuse(source, 0, "%v", err)
+		return renderer.Object{}, refuseSource(source, err)
 	}
-	dropOrigin(value)
 	return renderer.Object{Value: value, Source: source}, nil
 }
 
-func dropOrigin(value map[string]any) {
-	metadata, _ := value["metadata"].(map[string]any)
-	annotations, ok := metadata["annotations"].(map[string]any)
-	if !ok {
-		return
-	}
-	delete(annotations, originAnnotation)
-	if len(annotations) == 0 {
-		delete(metadata, "annotations")
-	}
-}
+func refuseSource(source string, err error) error { return renderer.Refuse(source, 0, "%v", err) }
