@@ -26,6 +26,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/link"
 	"github.com/periplus-fleet/periplus/agent/link/session"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
+	"github.com/periplus-fleet/periplus/agent/sealed"
 	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -45,6 +46,8 @@ type Config struct {
 	JoinSecret string
 	// Tenants are the ServiceAccounts that bundles of each tenant may act as.
 	Tenants tenancy.Accounts
+	// SopsSecret names the Secret with the cluster's keys for sealed manifests.
+	SopsSecret string
 	// HealthAddress to serve /healthz and /readyz on; "" for none.
 	HealthAddress string
 	Version       string
@@ -101,14 +104,16 @@ func Run(ctx context.Context, config Config) error {
 		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
 		Session:  session.Config{Capabilities: capabilities(), AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
 	mapper := kube.NewMapper(self)
+	keyring := &sealed.Keyring{Secrets: secrets, Namespace: config.Namespace, Name: config.SopsSecret, Log: config.Log}
 	facts := newFacts(self, mapper, config.Log)
 	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
-		Tenants: config.Tenants, Hub: hub, Log: config.Log, Served: facts.changed, Now: time.Now})
+		Tenants: config.Tenants, Hub: hub, Keys: keyring.Keys, Log: config.Log, Served: facts.changed, Now: time.Now})
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return reconciler.Run(ctx) })
 	tasks.Go(func() error { return connect(ctx, identified, hub) })
 	tasks.Go(func() error { return identified.Run(ctx) })
+	tasks.Go(func() error { keyring.Follow(ctx, reconciler.KeysChanged); return nil })
 	tasks.Go(func() error { facts.run(ctx, hub.SetFacts); return nil })
 	tasks.Go(func() error { return serveHealth(ctx, config.HealthAddress, hub.Connected) })
 	if err := tasks.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -133,7 +138,7 @@ func (c commands) Do(ctx context.Context, command *linkv1.Command) error { retur
 
 // capabilities are what revisions may need of this agent beyond applying objects.
 func capabilities() []string {
-	return []string{content.CapabilityHooks, content.CapabilityOnce}
+	return []string{content.CapabilityHooks, content.CapabilityOnce, content.CapabilitySealed}
 }
 
 // instance tells this process from another agent with the same identity.

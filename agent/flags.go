@@ -32,6 +32,7 @@ func ParseFlags(args []string, getenv func(string) string, out io.Writer) (Confi
 	flags.StringVar(&config.JoinSecret, "join-secret", "", "`name` of the Secret whose key \"token\" is the join token")
 	flags.Func("tenant", "`namespace=account`: bundles of this tenant may act as this ServiceAccount of the agent's namespace; repeat it for more", config.Tenants.Add)
 	flags.StringVar(&config.Namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` that the agent runs in")
+	flags.StringVar(&config.SopsSecret, "sops-secret", "periplus-sops", "`name` of the Secret of the agent's namespace whose keys *.agekey and *.asc open sealed manifests")
 	flags.StringVar(&config.HealthAddress, "health-address", "", "`address` to serve /healthz and /readyz on; none when empty")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")

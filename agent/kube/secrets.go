@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
 )
 
@@ -50,6 +51,12 @@ func (s *Secrets) Get(ctx context.Context, name string) (*corev1.Secret, error) 
 	secret := &corev1.Secret{}
 	err := s.rest.Get().Namespace(s.namespace).Resource("secrets").Name(name).Do(ctx).Into(secret)
 	return secret, err
+}
+
+// Watch one Secret until ctx ends: it is said as it is, then whenever it changes.
+func (s *Secrets) Watch(ctx context.Context, name string) (watch.Interface, error) {
+	return s.rest.Get().Namespace(s.namespace).Resource("secrets").Param("watch", "true").
+		Param("fieldSelector", "metadata.name="+name).Watch(ctx)
 }
 
 // List the Secrets of one part, with their data.

@@ -14,7 +14,9 @@ import (
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/owned"
+	"github.com/periplus-fleet/periplus/agent/sealed"
 	"github.com/periplus-fleet/periplus/api/content"
+	"github.com/periplus-fleet/periplus/api/sops"
 )
 
 // task is one object to apply.
@@ -98,18 +100,32 @@ func (p *pass) prepare(ctx context.Context, tasks []*task, early bool) {
 	}
 }
 
-// open reads the content of tasks.
+// open reads the content of tasks, and opens what is sealed.
 func (p *pass) open(ctx context.Context, tasks []*task) {
 	var digests []content.Digest
+	closed := false
 	for _, t := range tasks {
 		digests = append(digests, t.item.Digest)
+		closed = closed || t.item.Sealed
 	}
 	if len(digests) == 0 {
 		return
 	}
 	blobs, err := p.r.config.Desired.Content(ctx, digests)
+	var keys *sops.Keys
+	var noKeys error
+	if closed && err == nil {
+		keys, noKeys = p.r.config.Keys(ctx)
+	}
 	for _, t := range tasks {
-		if t.err = err; err == nil {
+		switch {
+		case err != nil:
+			t.err = err
+		case t.item.Sealed && noKeys != nil:
+			t.err = noKeys
+		case t.item.Sealed:
+			t.object, t.err = sealed.Open(blobs[t.item.Digest], t.item, keys)
+		default:
 			t.object, t.err = apply.Parse(blobs[t.item.Digest])
 		}
 	}

@@ -80,12 +80,15 @@ func (r *Reconciler) now(name string) error {
 	return nil
 }
 
+// KeysChanged has what may have failed for want of a key tried again.
+func (r *Reconciler) KeysChanged() { r.wakeFailed("") }
+
 // wakeFailed has bundles with failures tried again, as a kind that they lacked may be served now.
 func (r *Reconciler) wakeFailed(but string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for name, b := range r.bundles {
-		if status := b.last(); name != but && status.GetCounts().GetFailed() > 0 {
+		if status := b.last(); name != but && (status.GetCounts().GetFailed() > 0 || status.GetState() == linkv1.State_STATE_FAILED) {
 			b.retry()
 			r.queue.Add(name)
 		}

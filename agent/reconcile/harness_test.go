@@ -1,8 +1,10 @@
 package reconcile_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -29,6 +31,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
+	"github.com/periplus-fleet/periplus/agent/sealed"
 	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -56,9 +59,30 @@ type member struct {
 	reconciler *reconcile.Reconciler
 	stop       func()
 
+	// logged is all that was logged.
+	logged buffer
+
 	mu     sync.Mutex
 	writes []string
 	set    desired.Set
+}
+
+// buffer is a bytes.Buffer for several writers.
+type buffer struct {
+	mu   sync.Mutex
+	data bytes.Buffer
+}
+
+func (b *buffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.Write(data)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.data.String()
 }
 
 func newMember(t *testing.T) *member {
@@ -131,7 +155,7 @@ func (m *member) start() {
 	if os.Getenv("VERBOSE") != "" {
 		level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewTextHandler(m.t.Output(), &slog.HandlerOptions{Level: level}))
+	log := slog.New(slog.NewTextHandler(io.MultiWriter(m.t.Output(), &m.logged), &slog.HandlerOptions{Level: level}))
 	cluster := kube.New(m.config, m.namespace)
 	secrets, err := cluster.Secrets()
 	m.must(err)
@@ -142,16 +166,15 @@ func (m *member) start() {
 	m.must(err)
 	m.inventory, err = inventory.Open(ctx, secrets)
 	m.must(err)
+	keyring := &sealed.Keyring{Secrets: secrets, Namespace: m.namespace, Name: "periplus-sops", Log: log}
 	m.reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: kube.NewMapper(self), Desired: m.store, Inventory: m.inventory,
-		Tenants: m.tenants, Hub: m.hub, Log: log, Served: func() {}, Now: time.Now})
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = m.reconciler.Run(ctx)
-	}()
+		Tenants: m.tenants, Hub: m.hub, Keys: keyring.Keys, Log: log, Served: func() {}, Now: time.Now})
+	var running sync.WaitGroup
+	running.Go(func() { _ = m.reconciler.Run(ctx) })
+	running.Go(func() { keyring.Follow(ctx, m.reconciler.KeysChanged) })
 	m.stop = func() {
 		cancel()
-		<-done
+		running.Wait()
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
+	"github.com/periplus-fleet/periplus/api/sops"
 )
 
 const (
@@ -52,7 +53,9 @@ type Config struct {
 	// Tenants says which ServiceAccount a bundle may act as.
 	Tenants tenancy.Accounts
 	Hub     Hub
-	Log     *slog.Logger
+	// Keys are the cluster's, for sealed objects.
+	Keys func(context.Context) (*sops.Keys, error)
+	Log  *slog.Logger
 	// Served is called when what the cluster serves may have changed.
 	Served func()
 	Now    func() time.Time

@@ -9,7 +9,7 @@ type SealedObject struct {
 	// Labels and Annotations are added, then Patches applied, then values Set, as the render stage does with open objects.
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
-	// Patches are strategic merge patches (mappings) or JSON 6902 patches (lists), as JSON text.
+	// Patches are JSON 6902 patches, as JSON text: what a strategic merge means is decided before, on the encrypted form.
 	Patches []string   `json:"patches,omitempty"`
 	Set     []SetField `json:"set,omitempty"`
 }
