@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
+	"github.com/periplus-fleet/periplus/plugins/renderer/jsonnet"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/sdk"
 )
@@ -22,6 +23,7 @@ func BuiltIn() []BuiltInPlugin {
 	return []BuiltInPlugin{
 		{Name: "helm", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(helm.New()) }},
 		{Name: "kustomize", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(kustomize.Renderer{}) }},
+		{Name: "jsonnet", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(jsonnet.New()) }},
 	}
 }
 

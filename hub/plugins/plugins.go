@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/periplus-fleet/periplus/hub/plugins/state"
 	"github.com/periplus-fleet/periplus/plugins/host"
 	"github.com/periplus-fleet/periplus/plugins/host/decrypters"
 	"github.com/periplus-fleet/periplus/plugins/host/notifiers"
@@ -40,7 +41,7 @@ type Config struct {
 	// TempDir for the processes' folders; "" is the system's.
 	TempDir string
 	// Store gets the state of the plugins; nil publishes none.
-	Store Store
+	Store state.Writer
 	Log   *slog.Logger
 }
 
@@ -84,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (*Plugins, error) {
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Plugins{host: started, stop: stop}
 	if cfg.Store != nil {
-		p.done.Go(func() { publish(publishing, cfg.Store, cfg.Log, started.List) })
+		p.done.Go(func() { state.Publish(publishing, cfg.Store, cfg.Log, started.List) })
 	}
 	return p, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/periplus-fleet/periplus/hub/plugins"
+	"github.com/periplus-fleet/periplus/hub/plugins/state"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/plugins/host"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
@@ -125,7 +126,7 @@ func (w words) Words(context.Context, string, string) (map[string]store.Word, er
 func TestPublished(t *testing.T) {
 	through := words{put: make(chan store.Word, 1)}
 	started := start(t, func(cfg *plugins.Config) { cfg.Store = through })
-	got, at, err := plugins.Published(t.Context(), through)
+	got, at, err := state.Published(t.Context(), through)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,28 +135,6 @@ func TestPublished(t *testing.T) {
 	}
 	if time.Since(at) > time.Minute {
 		t.Errorf("published at %s", at)
-	}
-}
-
-func TestProblems(t *testing.T) {
-	now := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
-	cases := map[string]struct {
-		status   host.Status
-		reported time.Time
-		want     []string
-	}{
-		"None":       {host.Status{State: host.StateReady}, now, nil},
-		"Refused":    {host.Status{State: host.StateRefused, Message: "its program differs"}, now, []string{"Refused: its program differs"}},
-		"Crashed":    {host.Status{State: host.StateReady, Message: "crashed"}, now, []string{"failed last: crashed"}},
-		"Unconfined": {host.Status{State: host.StateReady, Conditions: []host.Condition{{Type: "Unconfined", Message: "no namespaces"}}}, now, []string{"Unconfined: no namespaces"}},
-		"Silent":     {host.Status{State: host.StateReady}, now.Add(-time.Hour), []string{"no hub process with the role control reported for 1h0m0s"}},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, plugins.Problems(tc.status, tc.reported, now)); diff != "" {
-				t.Error(diff)
-			}
-		})
 	}
 }
 

@@ -45,6 +45,8 @@ var permissions = map[string]permission{
 	"RecoverPlan":       {"recovery", "", "get"},
 	"Recover":           {"recovery", "", "create"},
 	"ListAudit":         {"audit", "", "list"},
+	"ListPlugins":       {"plugins", "", "list"},
+	"CheckPlugin":       {"plugins", "", "get"},
 	"GetVersion":        {},
 }
 

@@ -40,6 +40,7 @@ type Store interface {
 	PutCommand(ctx context.Context, uid string, command *linkv1.Command) error
 	CommandAnswer(ctx context.Context, id string) (text string, done bool, err error)
 	PutWord(ctx context.Context, word store.Word) error
+	Words(ctx context.Context, namespace, kind string) (map[string]store.Word, error)
 	Relearning(ctx context.Context) ([]store.Relearn, error)
 	RevokeCertificates(ctx context.Context, clusterUID string, before time.Time) error
 }

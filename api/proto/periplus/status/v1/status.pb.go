@@ -2910,6 +2910,416 @@ func (x *ListAuditResponse) GetTotal() int64 {
 	return 0
 }
 
+type ListPluginsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPluginsRequest) Reset() {
+	*x = ListPluginsRequest{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPluginsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPluginsRequest) ProtoMessage() {}
+
+func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
+func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{38}
+}
+
+type Plugin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// renderer, decrypter, notifier.
+	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	// Version of the plugin, and the version of its type that is spoken with it; empty and 0 until it answered once.
+	Version     string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	TypeVersion int32  `protobuf:"varint,4,opt,name=type_version,json=typeVersion,proto3" json:"type_version,omitempty"`
+	// built-in, or the path of its program.
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// Ready, Restarting (it failed and is started again), Refused (it is never started), Stopped.
+	State   string `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	Message string `protobuf:"bytes,7,opt,name=message,proto3" json:"message,omitempty"`
+	// Unconfined (it could reach the network), Deprecated (its type's version will not be spoken for ever).
+	Conditions []*PluginCondition `protobuf:"bytes,8,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	// Processes that run, at most limit, held of them by a call.
+	Processes int32  `protobuf:"varint,9,opt,name=processes,proto3" json:"processes,omitempty"`
+	Limit     int32  `protobuf:"varint,10,opt,name=limit,proto3" json:"limit,omitempty"`
+	Held      int32  `protobuf:"varint,11,opt,name=held,proto3" json:"held,omitempty"`
+	Restarts  uint64 `protobuf:"varint,12,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	Calls     uint64 `protobuf:"varint,13,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Calls that the plugin failed; mistakes in users' files are none.
+	Failures uint64 `protobuf:"varint,14,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Latency of the last calls in milliseconds.
+	P50Ms         float64 `protobuf:"fixed64,15,opt,name=p50_ms,json=p50Ms,proto3" json:"p50_ms,omitempty"`
+	P99Ms         float64 `protobuf:"fixed64,16,opt,name=p99_ms,json=p99Ms,proto3" json:"p99_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Plugin) Reset() {
+	*x = Plugin{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Plugin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Plugin) ProtoMessage() {}
+
+func (x *Plugin) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
+func (*Plugin) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Plugin) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Plugin) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Plugin) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Plugin) GetTypeVersion() int32 {
+	if x != nil {
+		return x.TypeVersion
+	}
+	return 0
+}
+
+func (x *Plugin) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Plugin) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Plugin) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Plugin) GetConditions() []*PluginCondition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+func (x *Plugin) GetProcesses() int32 {
+	if x != nil {
+		return x.Processes
+	}
+	return 0
+}
+
+func (x *Plugin) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *Plugin) GetHeld() int32 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *Plugin) GetRestarts() uint64 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+func (x *Plugin) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Plugin) GetFailures() uint64 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Plugin) GetP50Ms() float64 {
+	if x != nil {
+		return x.P50Ms
+	}
+	return 0
+}
+
+func (x *Plugin) GetP99Ms() float64 {
+	if x != nil {
+		return x.P99Ms
+	}
+	return 0
+}
+
+type PluginCondition struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginCondition) Reset() {
+	*x = PluginCondition{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginCondition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginCondition) ProtoMessage() {}
+
+func (x *PluginCondition) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginCondition.ProtoReflect.Descriptor instead.
+func (*PluginCondition) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PluginCondition) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *PluginCondition) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+type ListPluginsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*Plugin              `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// When the hub's control role reported this; absent if it never did.
+	Reported      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=reported,proto3" json:"reported,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPluginsResponse) Reset() {
+	*x = ListPluginsResponse{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPluginsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPluginsResponse) ProtoMessage() {}
+
+func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
+func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListPluginsResponse) GetItems() []*Plugin {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListPluginsResponse) GetReported() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Reported
+	}
+	return nil
+}
+
+type CheckPluginRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPluginRequest) Reset() {
+	*x = CheckPluginRequest{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPluginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPluginRequest) ProtoMessage() {}
+
+func (x *CheckPluginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPluginRequest.ProtoReflect.Descriptor instead.
+func (*CheckPluginRequest) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *CheckPluginRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type CheckPluginResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Plugin *Plugin                `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// For people; none is a plugin that is as it should be.
+	Problems      []string `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckPluginResponse) Reset() {
+	*x = CheckPluginResponse{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckPluginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckPluginResponse) ProtoMessage() {}
+
+func (x *CheckPluginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckPluginResponse.ProtoReflect.Descriptor instead.
+func (*CheckPluginResponse) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CheckPluginResponse) GetPlugin() *Plugin {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
+func (x *CheckPluginResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 type GetVersionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2918,7 +3328,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3340,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3353,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{38}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{44}
 }
 
 type Version struct {
@@ -2958,7 +3368,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3380,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3393,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{39}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Version) GetVersion() string {
@@ -3263,13 +3673,45 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x11ListAuditResponse\x125\n" +
 	"\x05items\x18\x01 \x03(\v2\x1f.periplus.status.v1.AuditRecordR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\"\x13\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\"\x14\n" +
+	"\x12ListPluginsRequest\"\xbe\x03\n" +
+	"\x06Plugin\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12!\n" +
+	"\ftype_version\x18\x04 \x01(\x05R\vtypeVersion\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x18\n" +
+	"\amessage\x18\a \x01(\tR\amessage\x12C\n" +
+	"\n" +
+	"conditions\x18\b \x03(\v2#.periplus.status.v1.PluginConditionR\n" +
+	"conditions\x12\x1c\n" +
+	"\tprocesses\x18\t \x01(\x05R\tprocesses\x12\x14\n" +
+	"\x05limit\x18\n" +
+	" \x01(\x05R\x05limit\x12\x12\n" +
+	"\x04held\x18\v \x01(\x05R\x04held\x12\x1a\n" +
+	"\brestarts\x18\f \x01(\x04R\brestarts\x12\x14\n" +
+	"\x05calls\x18\r \x01(\x04R\x05calls\x12\x1a\n" +
+	"\bfailures\x18\x0e \x01(\x04R\bfailures\x12\x15\n" +
+	"\x06p50_ms\x18\x0f \x01(\x01R\x05p50Ms\x12\x15\n" +
+	"\x06p99_ms\x18\x10 \x01(\x01R\x05p99Ms\"?\n" +
+	"\x0fPluginCondition\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x7f\n" +
+	"\x13ListPluginsResponse\x120\n" +
+	"\x05items\x18\x01 \x03(\v2\x1a.periplus.status.v1.PluginR\x05items\x126\n" +
+	"\breported\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\breported\"(\n" +
+	"\x12CheckPluginRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"e\n" +
+	"\x13CheckPluginResponse\x122\n" +
+	"\x06plugin\x18\x01 \x01(\v2\x1a.periplus.status.v1.PluginR\x06plugin\x12\x1a\n" +
+	"\bproblems\x18\x02 \x03(\tR\bproblems\"\x13\n" +
 	"\x11GetVersionRequest\"l\n" +
 	"\aVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x19\n" +
 	"\bfleet_id\x18\x03 \x01(\tR\afleetId\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\xf8\x16\n" +
+	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\xf1\x18\n" +
 	"\x05Fleet\x12j\n" +
 	"\tListRepos\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListReposResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/repos\x12x\n" +
 	"\aGetRepo\x12\x1e.periplus.status.v1.GetRequest\x1a\x18.periplus.status.v1.Repo\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/namespaces/{namespace}/repos/{name}\x12\x8a\x01\n" +
@@ -3292,7 +3734,9 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\tListHolds\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListHoldsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/holds\x12\x8b\x01\n" +
 	"\vRecoverPlan\x12\".periplus.status.v1.RecoverRequest\x1a'.periplus.status.v1.RecoverPlanResponse\"/\x82\xd3\xe4\x93\x02)\x12'/api/v1/namespaces/{namespace}/recovery\x12\x8a\x01\n" +
 	"\aRecover\x12\".periplus.status.v1.RecoverRequest\x1a'.periplus.status.v1.RecoverPlanResponse\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/namespaces/{namespace}/recovery\x12j\n" +
-	"\tListAudit\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListAuditResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/audit\x12i\n" +
+	"\tListAudit\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListAuditResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/audit\x12w\n" +
+	"\vListPlugins\x12&.periplus.status.v1.ListPluginsRequest\x1a'.periplus.status.v1.ListPluginsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins\x12~\n" +
+	"\vCheckPlugin\x12&.periplus.status.v1.CheckPluginRequest\x1a'.periplus.status.v1.CheckPluginResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/plugins/{name}\x12i\n" +
 	"\n" +
 	"GetVersion\x12%.periplus.status.v1.GetVersionRequest\x1a\x1b.periplus.status.v1.Version\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/versionBJZHgithub.com/periplus-fleet/periplus/api/proto/periplus/status/v1;statusv1b\x06proto3"
 
@@ -3308,7 +3752,7 @@ func file_periplus_status_v1_status_proto_rawDescGZIP() []byte {
 	return file_periplus_status_v1_status_proto_rawDescData
 }
 
-var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_periplus_status_v1_status_proto_goTypes = []any{
 	(*ListRequest)(nil),               // 0: periplus.status.v1.ListRequest
 	(*GetRequest)(nil),                // 1: periplus.status.v1.GetRequest
@@ -3348,89 +3792,103 @@ var file_periplus_status_v1_status_proto_goTypes = []any{
 	(*RecoverCluster)(nil),            // 35: periplus.status.v1.RecoverCluster
 	(*AuditRecord)(nil),               // 36: periplus.status.v1.AuditRecord
 	(*ListAuditResponse)(nil),         // 37: periplus.status.v1.ListAuditResponse
-	(*GetVersionRequest)(nil),         // 38: periplus.status.v1.GetVersionRequest
-	(*Version)(nil),                   // 39: periplus.status.v1.Version
-	nil,                               // 40: periplus.status.v1.Cluster.LabelsEntry
-	(*timestamppb.Timestamp)(nil),     // 41: google.protobuf.Timestamp
+	(*ListPluginsRequest)(nil),        // 38: periplus.status.v1.ListPluginsRequest
+	(*Plugin)(nil),                    // 39: periplus.status.v1.Plugin
+	(*PluginCondition)(nil),           // 40: periplus.status.v1.PluginCondition
+	(*ListPluginsResponse)(nil),       // 41: periplus.status.v1.ListPluginsResponse
+	(*CheckPluginRequest)(nil),        // 42: periplus.status.v1.CheckPluginRequest
+	(*CheckPluginResponse)(nil),       // 43: periplus.status.v1.CheckPluginResponse
+	(*GetVersionRequest)(nil),         // 44: periplus.status.v1.GetVersionRequest
+	(*Version)(nil),                   // 45: periplus.status.v1.Version
+	nil,                               // 46: periplus.status.v1.Cluster.LabelsEntry
+	(*timestamppb.Timestamp)(nil),     // 47: google.protobuf.Timestamp
 }
 var file_periplus_status_v1_status_proto_depIdxs = []int32{
-	41, // 0: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	41, // 1: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
+	47, // 0: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	47, // 1: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
 	5,  // 2: periplus.status.v1.Repo.refused:type_name -> periplus.status.v1.Refusal
 	4,  // 3: periplus.status.v1.Repo.conditions:type_name -> periplus.status.v1.Condition
 	6,  // 4: periplus.status.v1.ListReposResponse.items:type_name -> periplus.status.v1.Repo
-	40, // 5: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
-	41, // 6: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
+	46, // 5: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
+	47, // 6: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
 	10, // 7: periplus.status.v1.Cluster.deliveries:type_name -> periplus.status.v1.Totals
 	4,  // 8: periplus.status.v1.Cluster.conditions:type_name -> periplus.status.v1.Condition
 	9,  // 9: periplus.status.v1.ListClustersResponse.items:type_name -> periplus.status.v1.Cluster
 	10, // 10: periplus.status.v1.Bundle.deliveries:type_name -> periplus.status.v1.Totals
 	12, // 11: periplus.status.v1.ListBundlesResponse.items:type_name -> periplus.status.v1.Bundle
 	15, // 12: periplus.status.v1.Delivery.counts:type_name -> periplus.status.v1.Counts
-	41, // 13: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
+	47, // 13: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
 	21, // 14: periplus.status.v1.Delivery.policy:type_name -> periplus.status.v1.PolicyResult
 	14, // 15: periplus.status.v1.ListDeliveriesResponse.items:type_name -> periplus.status.v1.Delivery
-	41, // 16: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
+	47, // 16: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
 	17, // 17: periplus.status.v1.ListObjectsResponse.items:type_name -> periplus.status.v1.Object
-	41, // 18: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
+	47, // 18: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
 	19, // 19: periplus.status.v1.ListHistoryResponse.items:type_name -> periplus.status.v1.Event
 	21, // 20: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
-	41, // 21: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	41, // 22: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	47, // 21: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	47, // 22: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
 	25, // 23: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
 	31, // 24: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
 	35, // 25: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
-	41, // 26: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	47, // 26: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	36, // 27: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
-	0,  // 28: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
-	1,  // 29: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
-	1,  // 30: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
-	0,  // 31: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
-	1,  // 32: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
-	0,  // 33: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
-	1,  // 34: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
-	0,  // 35: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
-	2,  // 36: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
-	3,  // 37: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
-	0,  // 38: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
-	0,  // 39: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
-	23, // 40: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
-	0,  // 41: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
-	1,  // 42: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
-	1,  // 43: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
-	29, // 44: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
-	0,  // 45: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
-	33, // 46: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
-	33, // 47: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
-	0,  // 48: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
-	38, // 49: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
-	7,  // 50: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
-	6,  // 51: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
-	8,  // 52: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
-	11, // 53: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
-	9,  // 54: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
-	13, // 55: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
-	12, // 56: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
-	16, // 57: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
-	14, // 58: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
-	18, // 59: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
-	20, // 60: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
-	22, // 61: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
-	24, // 62: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
-	26, // 63: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
-	27, // 64: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
-	28, // 65: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
-	30, // 66: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
-	32, // 67: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
-	34, // 68: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
-	34, // 69: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
-	37, // 70: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
-	39, // 71: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
-	50, // [50:72] is the sub-list for method output_type
-	28, // [28:50] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	40, // 28: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
+	39, // 29: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
+	47, // 30: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
+	39, // 31: periplus.status.v1.CheckPluginResponse.plugin:type_name -> periplus.status.v1.Plugin
+	0,  // 32: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
+	1,  // 33: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
+	1,  // 34: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
+	0,  // 35: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
+	1,  // 36: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
+	0,  // 37: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
+	1,  // 38: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
+	0,  // 39: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
+	2,  // 40: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
+	3,  // 41: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
+	0,  // 42: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
+	0,  // 43: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
+	23, // 44: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
+	0,  // 45: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
+	1,  // 46: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
+	1,  // 47: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
+	29, // 48: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
+	0,  // 49: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
+	33, // 50: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
+	33, // 51: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
+	0,  // 52: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
+	38, // 53: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
+	42, // 54: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
+	44, // 55: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
+	7,  // 56: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
+	6,  // 57: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
+	8,  // 58: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
+	11, // 59: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
+	9,  // 60: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
+	13, // 61: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
+	12, // 62: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
+	16, // 63: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
+	14, // 64: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
+	18, // 65: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
+	20, // 66: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
+	22, // 67: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
+	24, // 68: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
+	26, // 69: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
+	27, // 70: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
+	28, // 71: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
+	30, // 72: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
+	32, // 73: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
+	34, // 74: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
+	34, // 75: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
+	37, // 76: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
+	41, // 77: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
+	43, // 78: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.CheckPluginResponse
+	45, // 79: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
+	56, // [56:80] is the sub-list for method output_type
+	32, // [32:56] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_periplus_status_v1_status_proto_init() }
@@ -3444,7 +3902,7 @@ func file_periplus_status_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_periplus_status_v1_status_proto_rawDesc), len(file_periplus_status_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

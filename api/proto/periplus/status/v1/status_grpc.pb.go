@@ -46,6 +46,8 @@ const (
 	Fleet_RecoverPlan_FullMethodName       = "/periplus.status.v1.Fleet/RecoverPlan"
 	Fleet_Recover_FullMethodName           = "/periplus.status.v1.Fleet/Recover"
 	Fleet_ListAudit_FullMethodName         = "/periplus.status.v1.Fleet/ListAudit"
+	Fleet_ListPlugins_FullMethodName       = "/periplus.status.v1.Fleet/ListPlugins"
+	Fleet_CheckPlugin_FullMethodName       = "/periplus.status.v1.Fleet/CheckPlugin"
 	Fleet_GetVersion_FullMethodName        = "/periplus.status.v1.Fleet/GetVersion"
 )
 
@@ -100,6 +102,11 @@ type FleetClient interface {
 	Recover(ctx context.Context, in *RecoverRequest, opts ...grpc.CallOption) (*RecoverPlanResponse, error)
 	// Imperative acts, newest first. resource audit, verb list.
 	ListAudit(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListAuditResponse, error)
+	// Plugins of the hub: versions, state, restarts, calls, latency. They belong to no namespace, so the permission must hold
+	// in all of them. resource plugins, verb list.
+	ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error)
+	// One plugin and what is wrong with it. resource plugins, verb get.
+	CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*CheckPluginResponse, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*Version, error)
 }
@@ -322,6 +329,26 @@ func (c *fleetClient) ListAudit(ctx context.Context, in *ListRequest, opts ...gr
 	return out, nil
 }
 
+func (c *fleetClient) ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPluginsResponse)
+	err := c.cc.Invoke(ctx, Fleet_ListPlugins_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*CheckPluginResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CheckPluginResponse)
+	err := c.cc.Invoke(ctx, Fleet_CheckPlugin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *fleetClient) GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*Version, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Version)
@@ -383,6 +410,11 @@ type FleetServer interface {
 	Recover(context.Context, *RecoverRequest) (*RecoverPlanResponse, error)
 	// Imperative acts, newest first. resource audit, verb list.
 	ListAudit(context.Context, *ListRequest) (*ListAuditResponse, error)
+	// Plugins of the hub: versions, state, restarts, calls, latency. They belong to no namespace, so the permission must hold
+	// in all of them. resource plugins, verb list.
+	ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error)
+	// One plugin and what is wrong with it. resource plugins, verb get.
+	CheckPlugin(context.Context, *CheckPluginRequest) (*CheckPluginResponse, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(context.Context, *GetVersionRequest) (*Version, error)
 	mustEmbedUnimplementedFleetServer()
@@ -457,6 +489,12 @@ func (UnimplementedFleetServer) Recover(context.Context, *RecoverRequest) (*Reco
 }
 func (UnimplementedFleetServer) ListAudit(context.Context, *ListRequest) (*ListAuditResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAudit not implemented")
+}
+func (UnimplementedFleetServer) ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPlugins not implemented")
+}
+func (UnimplementedFleetServer) CheckPlugin(context.Context, *CheckPluginRequest) (*CheckPluginResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CheckPlugin not implemented")
 }
 func (UnimplementedFleetServer) GetVersion(context.Context, *GetVersionRequest) (*Version, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetVersion not implemented")
@@ -860,6 +898,42 @@ func _Fleet_ListAudit_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Fleet_ListPlugins_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPluginsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).ListPlugins(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_ListPlugins_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).ListPlugins(ctx, req.(*ListPluginsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_CheckPlugin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CheckPluginRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).CheckPlugin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_CheckPlugin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).CheckPlugin(ctx, req.(*CheckPluginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Fleet_GetVersion_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetVersionRequest)
 	if err := dec(in); err != nil {
@@ -968,6 +1042,14 @@ var Fleet_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAudit",
 			Handler:    _Fleet_ListAudit_Handler,
+		},
+		{
+			MethodName: "ListPlugins",
+			Handler:    _Fleet_ListPlugins_Handler,
+		},
+		{
+			MethodName: "CheckPlugin",
+			Handler:    _Fleet_CheckPlugin_Handler,
 		},
 		{
 			MethodName: "GetVersion",

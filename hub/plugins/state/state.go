@@ -1,4 +1,6 @@
-package plugins
+// Package state carries the state of the hub's plugins through the store: the control role, which runs them, publishes it,
+// the api role reads it, in whichever processes they are.
+package state
 
 import (
 	"context"
@@ -12,8 +14,8 @@ import (
 )
 
 const (
-	// word under which the state is kept. It is no person's, but has the same way: written by one role, read by another.
-	word = "plugins"
+	// Word under which the state is kept. It is no person's, but has the same way: written by one role, read by another.
+	Word = "plugins"
 	// publishEvery looks for a change; repeatEvery says that the process is alive.
 	publishEvery = 5 * time.Second
 	repeatEvery  = time.Minute
@@ -21,8 +23,8 @@ const (
 	staleAfter = 3 * time.Minute
 )
 
-// Store is where the state is published.
-type Store interface {
+// Writer is where the state is published.
+type Writer interface {
 	PutWord(ctx context.Context, word store.Word) error
 }
 
@@ -31,8 +33,8 @@ type Reader interface {
 	Words(ctx context.Context, namespace, kind string) (map[string]store.Word, error)
 }
 
-// publish writes the state when it changed, until ctx ends.
-func publish(ctx context.Context, to Store, log *slog.Logger, list func() []host.Status) {
+// Publish writes the state when it changed, until ctx ends.
+func Publish(ctx context.Context, to Writer, log *slog.Logger, list func() []host.Status) {
 	ticker := time.NewTicker(publishEvery)
 	defer ticker.Stop()
 	var last string
@@ -41,7 +43,7 @@ func publish(ctx context.Context, to Store, log *slog.Logger, list func() []host
 		data, err := json.Marshal(list())
 		now := time.Now()
 		if err == nil && (string(data) != last || now.Sub(written) > repeatEvery) {
-			if err = to.PutWord(ctx, store.Word{Kind: word, Decision: string(data), Time: now}); err == nil {
+			if err = to.PutWord(ctx, store.Word{Kind: Word, Decision: string(data), Time: now}); err == nil {
 				last, written = string(data), now
 			}
 		}
@@ -58,7 +60,7 @@ func publish(ctx context.Context, to Store, log *slog.Logger, list func() []host
 
 // Published is the state that the control role wrote last, and when. No plugins and no time: it never did.
 func Published(ctx context.Context, from Reader) ([]host.Status, time.Time, error) {
-	words, err := from.Words(ctx, "", word)
+	words, err := from.Words(ctx, "", Word)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
