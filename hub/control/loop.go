@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -184,7 +183,7 @@ func (c *Controller) gatherClusters(ctx context.Context, in *planInput) error {
 			continue
 		}
 		rows = append(rows, delivery.Cluster{UID: string(cluster.UID), Namespace: cluster.Namespace, Name: cluster.Name, Labels: cluster.Labels})
-		facts, err := targetCluster(cluster)
+		facts, err := target.NewCluster(cluster, "")
 		if err != nil {
 			return err
 		}
@@ -203,24 +202,6 @@ func (c *Controller) gatherClusters(ctx context.Context, in *planInput) error {
 		}
 	}
 	return nil
-}
-
-// targetCluster is what targeting, values and policies see of a cluster. The version is the declared one: a reported one
-// would re-render at each step of an upgrade.
-func targetCluster(cluster *v1alpha1.FleetCluster) (target.Cluster, error) {
-	out := target.Cluster{UID: string(cluster.UID), Namespace: cluster.Namespace, Name: cluster.Name, Labels: cluster.Labels,
-		Variables: map[string]any{}}
-	for name, raw := range cluster.Spec.Variables {
-		var value any
-		if err := json.Unmarshal(raw.Raw, &value); err != nil {
-			return out, fmt.Errorf("cannot read variable %q of cluster %q: %w", name, cluster.Name, err)
-		}
-		out.Variables[name] = value
-	}
-	if cluster.Spec.Provision != nil && cluster.Spec.Provision.Topology != nil {
-		out.Version = cluster.Spec.Provision.Topology.Version
-	}
-	return out, nil
 }
 
 // CurrentCluster is the identity service's view of a FleetCluster; nil where there is none.

@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"regexp"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -35,19 +33,14 @@ func ParseBundle(file string, data []byte, namespace string, evaluator *expr.Eva
 		return BundleDecl{}, d.refused
 	}
 	var bundle v1alpha1.Bundle
+	var matchers Matchers
 	if d.decode(&bundle) && len(d.refused) == 0 {
 		check := bundleCheck{document: d, expr: evaluator}
 		check.spec(bundle.Spec, bundle.Name)
+		matchers = check.matchers(bundle.Spec)
 	}
 	decl := BundleDecl{Key: delivery.Key(namespace + "/" + d.name), Path: path.Dir(file), Spec: bundle.Spec, File: file,
-		Line: d.Line, Lines: d.Lines()}
-	for i, target := range bundle.Spec.Targets {
-		var compiled labels.Selector
-		if target.ClusterSelector != nil {
-			compiled = d.selector(fmt.Sprintf("spec.targets[%d].clusterSelector", i), target.ClusterSelector)
-		}
-		decl.Selectors = append(decl.Selectors, compiled)
-	}
+		Line: d.Line, Lines: d.Lines(), Matchers: matchers}
 	return decl, d.refused
 }
 
@@ -59,15 +52,25 @@ type bundleCheck struct {
 
 func (c bundleCheck) spec(spec v1alpha1.BundleSpec, name string) {
 	c.source("spec.source", spec.Source)
-	c.values("spec", spec.Values, spec.Source)
+	if c.values("spec.values", spec.Values) {
+		c.takenByAll("spec.values", spec)
+	}
+	c.valuesFrom("spec.valuesFrom", spec.ValuesFrom)
+	if len(spec.ValuesFrom) > 0 {
+		c.takenByAll("spec.valuesFrom", spec)
+	}
 	c.expressions("spec.namespace", spec.Namespace)
 	if problems := validation.IsDNS1123Label(spec.Namespace); spec.Namespace != "" && !expr.Has(spec.Namespace) && len(problems) > 0 {
 		c.refuse("spec.namespace", "%q is no namespace: %s", spec.Namespace, problems[0])
 	}
 	c.labels(spec.Labels)
+	c.annotations(spec.Annotations)
 	c.set("spec.set", spec.Set)
 	c.patches("spec.patches", spec.Patches)
 	c.targets(spec)
+	c.overlays(spec)
+	c.tolerations(spec.Tolerations)
+	c.generated(spec)
 	c.dependsOn(spec.DependsOn, name)
 	c.behaviour(spec)
 }
@@ -76,78 +79,6 @@ func (c bundleCheck) expressions(field string, value any) {
 	for _, problem := range c.expr.Check(value, field) {
 		c.refuse(problem.Path, "%v", problem.Err)
 	}
-}
-
-func (c bundleCheck) source(field string, source *v1alpha1.BundleSource) {
-	if source == nil {
-		return
-	}
-	given := 0
-	for name, set := range map[string]bool{"helm": source.Helm != nil, "kustomize": source.Kustomize != nil, "plugin": source.Plugin != nil, "git": source.Git != nil} {
-		if set {
-			given++
-		}
-		if set && (name == "plugin" || name == "git") {
-			c.refuse(field+"."+name, "source %s "+notYet, name)
-		}
-	}
-	if given > 1 {
-		c.refuse(field, "give one of helm, kustomize, plugin and git")
-	}
-	if source.Kustomize != nil {
-		c.path(field+".kustomize.path", source.Kustomize.Path)
-	}
-	if source.Helm != nil {
-		c.helm(field+".helm", source.Helm)
-	}
-}
-
-func (c bundleCheck) helm(field string, helm *v1alpha1.HelmSource) {
-	for _, later := range []struct{ name, value string }{
-		{"repository", helm.Repository}, {"oci", helm.OCI}, {"name", helm.Name}, {"version", helm.Version},
-	} {
-		if later.value != "" {
-			c.refuse(field+"."+later.name, "a chart from a repository "+notYet+"; put it into the fleet repo and name its folder in chart")
-		}
-	}
-	if helm.Chart == "" && helm.Repository == "" && helm.OCI == "" {
-		c.refuse(field, "chart is required: the chart's folder, relative to the bundle's")
-	}
-	c.path(field+".chart", helm.Chart)
-	for i, file := range helm.ValuesFiles {
-		c.path(fmt.Sprintf("%s.valuesFiles[%d]", field, i), file)
-	}
-	if problems := validation.IsDNS1123Label(helm.ReleaseName); helm.ReleaseName != "" && (len(problems) > 0 || len(helm.ReleaseName) > 53) {
-		c.refuse(field+".releaseName", "%q is no release name", helm.ReleaseName)
-	}
-}
-
-// path must stay inside the repository, seen from the bundle's folder.
-func (c bundleCheck) path(field, relative string) {
-	if expr.Has(relative) {
-		c.refuse(field, "${{ }} is not evaluated in a source; use a target with its own source")
-		return
-	}
-	if path.IsAbs(relative) || !fs.ValidPath(path.Join(path.Dir(c.file), relative)) {
-		c.refuse(field, "%q leads out of the repository", relative)
-	}
-}
-
-func (c bundleCheck) values(at string, values *apiextensionsv1.JSON, source *v1alpha1.BundleSource) {
-	if values == nil {
-		return
-	}
-	field := at + ".values"
-	decoded, err := DecodeJSON(values)
-	switch object, isObject := decoded.(map[string]any); {
-	case err != nil:
-		c.refuse(field, "%v", err)
-	case !isObject && decoded != nil:
-		c.refuse(field, "values is a mapping")
-	case isObject && len(object) > 0 && (source == nil || source.Helm == nil):
-		c.refuse(field, "the renderer takes no values; use set or patches")
-	}
-	c.expressions(field, decoded)
 }
 
 func (c bundleCheck) labels(given map[string]string) {
@@ -166,12 +97,51 @@ func (c bundleCheck) labels(given map[string]string) {
 	}
 }
 
+func (c bundleCheck) annotations(given map[string]string) {
+	for key, value := range given {
+		field := "spec.annotations." + key
+		c.expressions(field, value)
+		if problems := validation.IsQualifiedName(strings.ToLower(key)); len(problems) > 0 {
+			c.refuse(field, "no valid annotation key: %s", problems[0])
+		}
+		if strings.HasPrefix(key, v1alpha1.Group+"/") {
+			c.refuse(field, "annotations of %s/ are set by the agent, or stand at their objects", v1alpha1.Group)
+		}
+	}
+}
+
+// generated checks what is opened or made up at the hub.
+func (c bundleCheck) generated(spec v1alpha1.BundleSpec) {
+	if spec.Decrypt != "" && spec.Decrypt != v1alpha1.DecryptHub {
+		c.refuse("spec.decrypt", "must be hub, not %q; left out, the agent opens sealed manifests", spec.Decrypt)
+	}
+	for i, rule := range spec.Generate.Once {
+		at := fmt.Sprintf("spec.generate.once[%d]", i)
+		c.match(at, rule.ObjectMatch)
+		if len(rule.Pointers) == 0 {
+			c.refuse(at+".pointers", "pointers is required: the fields that differ at each rendering, such as /data/password")
+		}
+		for j, pointer := range rule.Pointers {
+			field := fmt.Sprintf("%s.pointers[%d]", at, j)
+			c.pointer(field, pointer)
+			if namesObject(pointer) {
+				c.refuse(field, "what names an object cannot be made up")
+			}
+		}
+	}
+}
+
+// namesObject says whether a pointer leads to an object's identity.
+func namesObject(pointer string) bool {
+	return pointer == "/kind" || pointer == "/apiVersion" || pointer == "/metadata" || pointer == "/metadata/name" || pointer == "/metadata/namespace"
+}
+
 func (c bundleCheck) set(field string, values []v1alpha1.SetValue) {
 	for i, value := range values {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		c.pointer(at+".pointer", value.Pointer)
 		c.match(at+".target", value.Target)
-		if !strings.HasPrefix(value.Pointer, "/metadata/") && value.Pointer == "/kind" || value.Pointer == "/apiVersion" || value.Pointer == "/metadata/name" {
+		if value.Pointer == "/kind" || value.Pointer == "/apiVersion" || value.Pointer == "/metadata/name" {
 			c.refuse(at+".pointer", "what names an object cannot be set")
 		}
 		decoded, err := DecodeJSON(&value.Value)

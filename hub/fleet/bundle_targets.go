@@ -3,7 +3,9 @@ package fleet
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -18,12 +20,6 @@ func (c bundleCheck) targets(spec v1alpha1.BundleSpec) {
 	names := map[string]bool{}
 	for i, target := range spec.Targets {
 		at := fmt.Sprintf("spec.targets[%d]", i)
-		switch {
-		case target.ClusterSelector == nil && target.ClusterGroup == "":
-			c.refuse(at, "clusterSelector or clusterGroup is required; clusterSelector: {} is every cluster")
-		case target.ClusterSelector != nil && target.ClusterGroup != "":
-			c.refuse(at, "give clusterSelector or clusterGroup, not both")
-		}
 		if target.Name != "" && names[target.Name] {
 			c.refuse(at+".name", "target %q stands twice", target.Name)
 		}
@@ -34,10 +30,12 @@ func (c bundleCheck) targets(spec v1alpha1.BundleSpec) {
 		if target.Source != nil {
 			source = target.Source
 		}
-		c.values(at, target.Values, source)
-		if target.Source != nil && target.Source.Helm == nil && target.Values == nil {
-			// The bundle's own values would meet a renderer that takes none.
-			c.values("spec", spec.Values, source)
+		if c.values(at+".values", target.Values) && !takesValues(source) {
+			c.refuse(at+".values", takesNone)
+		}
+		c.valuesFrom(at+".valuesFrom", target.ValuesFrom)
+		if len(target.ValuesFrom) > 0 && !takesValues(source) {
+			c.refuse(at+".valuesFrom", takesNone)
 		}
 		c.set(at+".set", target.Set)
 		c.patches(at+".patches", target.Patches)
@@ -65,16 +63,34 @@ func (c bundleCheck) ref(field string, ref *v1alpha1.GitRef) {
 func (c bundleCheck) dependsOn(dependencies []v1alpha1.Dependency, name string) {
 	seen := map[string]bool{}
 	for i, dependency := range dependencies {
-		field := fmt.Sprintf("spec.dependsOn[%d].bundle", i)
+		at := fmt.Sprintf("spec.dependsOn[%d]", i)
+		object := dependency.Object
 		switch {
-		case dependency.Bundle == "":
-			c.refuse(field, "bundle is required")
+		case (dependency.Bundle == "") == (object == nil):
+			c.refuse(at, "give one of bundle and object")
+			continue
+		case object != nil && dependency.ClusterSelector != nil:
+			c.refuse(at+".clusterSelector", "an object is one of the same cluster; clusterSelector goes with bundle")
+		case object != nil && object.Kind == "":
+			c.refuse(at+".object.kind", "kind is required")
+		case object != nil && object.Name == "":
+			c.refuse(at+".object.name", "name is required")
+		case object != nil:
 		case dependency.Bundle == name:
-			c.refuse(field, "the dependencies form a cycle: %s -> %s", name, name)
-		case seen[dependency.Bundle]:
-			c.refuse(field, "bundle %q stands twice", dependency.Bundle)
+			c.refuse(at+".bundle", "the dependencies form a cycle: %s -> %s", name, name)
+		default:
+			c.name(at+".bundle", dependency.Bundle)
 		}
-		seen[dependency.Bundle] = true
+		what := "bundle " + strconv.Quote(dependency.Bundle)
+		if object != nil {
+			what = fmt.Sprintf("object %s/%s %s/%s", object.Group, object.Kind, object.Namespace, object.Name)
+		} else if dependency.ClusterSelector != nil {
+			what += " on " + metav1.FormatLabelSelector(dependency.ClusterSelector)
+		}
+		if seen[what] {
+			c.refuse(at, "%s stands twice", what)
+		}
+		seen[what] = true
 	}
 }
 

@@ -227,7 +227,10 @@ func dependencies(bundle BundleDecl) []string {
 	namespace, _, _ := strings.Cut(string(bundle.Key), "/")
 	var out []string
 	for _, dependency := range bundle.Spec.DependsOn {
-		out = append(out, namespace+"/"+dependency.Bundle)
+		// One on other clusters counts too: whatever its selector means today, a label may change tomorrow.
+		if dependency.Bundle != "" {
+			out = append(out, namespace+"/"+dependency.Bundle)
+		}
 	}
 	return out
 }

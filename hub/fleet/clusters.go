@@ -75,6 +75,7 @@ func (d *document) cluster(namespace string) ClusterDecl {
 			d.refuse("spec.provision.clusterRef.name", "name is required")
 		}
 	}
+	d.clusterFacts(decl.Cluster.Spec)
 	switch decl.Cluster.Spec.Deletion.Policy {
 	case "", v1alpha1.DeletionDelete, v1alpha1.DeletionOrphan:
 	default:

@@ -13,7 +13,8 @@ import (
 )
 
 // ContentHash covers everything that a bundle's rendering may read: its folder, and the whole repository where the bundle
-// reaches out of its folder (a chart or base elsewhere, a symbolic link). Equal hashes mean equal content.
+// reaches out of its folder (a chart, base or library elsewhere, a symbolic link), or where a plugin reads what it likes. Equal
+// hashes mean equal content.
 func ContentHash(tree Tree, folder string, spec v1alpha1.BundleSpec) (string, error) {
 	own, err := tree.Hash(folder)
 	if err != nil {
@@ -36,7 +37,12 @@ func reachesOut(tree Tree, folder string, spec v1alpha1.BundleSpec) (bool, error
 	for _, target := range spec.Targets {
 		sources = append(sources, target.Source)
 	}
+	jsonnet := false
 	for _, source := range sources {
+		if source != nil && source.Plugin != nil {
+			return true, nil
+		}
+		jsonnet = jsonnet || source != nil && source.Jsonnet != nil
 		for _, relative := range paths(source) {
 			if leaves(relative) {
 				return true, nil
@@ -50,7 +56,8 @@ func reachesOut(tree Tree, folder string, spec v1alpha1.BundleSpec) (bool, error
 			return fmt.Errorf("cannot read %q: %w", file, err)
 		case entry.Type()&fs.ModeSymlink != 0:
 			out = true
-		case isKustomization(entry.Name()):
+		case mayLeave(entry.Name()) || jsonnet && !entry.IsDir():
+			// Whatever a Jsonnet file imports is Jsonnet, by whatever name.
 			data, err := tree.ReadFile(file)
 			if err != nil {
 				return err
@@ -73,6 +80,8 @@ func paths(source *v1alpha1.BundleSource) []string {
 		return append([]string{source.Helm.Chart}, source.Helm.ValuesFiles...)
 	case source.Kustomize != nil:
 		return []string{source.Kustomize.Path}
+	case source.Jsonnet != nil:
+		return append([]string{source.Jsonnet.Path}, source.Jsonnet.ImportPaths...)
 	default:
 		return nil
 	}
@@ -83,6 +92,12 @@ func leaves(relative string) bool {
 	return clean == ".." || strings.HasPrefix(clean, "../")
 }
 
-func isKustomization(name string) bool {
-	return name == "kustomization.yaml" || name == "kustomization.yml" || name == "Kustomization"
+// mayLeave names files that may point at others outside their folder: kustomizations, and charts with dependencies beside them.
+func mayLeave(name string) bool {
+	switch name {
+	case "kustomization.yaml", "kustomization.yml", "Kustomization", "Chart.yaml", "requirements.yaml":
+		return true
+	default:
+		return false
+	}
 }

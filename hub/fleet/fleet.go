@@ -102,8 +102,8 @@ type BundleDecl struct {
 	File  string
 	Line  int
 	Lines map[string]int
-	// Selectors of the targets, in their order; nil where the target names a group.
-	Selectors []labels.Selector
+	// Matchers of targets, overlays, exclusions and dependencies.
+	Matchers Matchers
 	// Frozen says why a newer version was refused; "" when it was not.
 	Frozen string
 }

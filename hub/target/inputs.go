@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -13,6 +12,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/target/expr"
+	"github.com/periplus-fleet/periplus/hub/target/layer"
 )
 
 // Inputs are everything of a (bundle, cluster) pair that its rendering depends on, besides the content itself. Pairs with
@@ -25,6 +25,8 @@ type Inputs struct {
 	Namespace string
 	// Values of the renderer.
 	Values map[string]any
+	// Secret says that a Secret gave some of the values, so that what they render to is one.
+	Secret bool
 	// Patches, Labels with Annotations, and Set change what was rendered, in this order.
 	Labels      map[string]string
 	Annotations map[string]string
@@ -44,7 +46,10 @@ type Set struct {
 }
 
 // Resolver makes inputs. It is safe for concurrent use.
-type Resolver struct{ expr *expr.Evaluator }
+type Resolver struct {
+	expr     *expr.Evaluator
+	external ExternalValues
+}
 
 // NewResolver makes a resolver with its own cache of expressions.
 func NewResolver() (*Resolver, error) {
@@ -55,21 +60,31 @@ func NewResolver() (*Resolver, error) {
 	return &Resolver{expr: evaluator}, nil
 }
 
-// resolution is the state of one Inputs call; err is the first mistake.
-type resolution struct {
-	bundle  fleet.BundleDecl
-	cluster Cluster
-	expr    *expr.Evaluator
-	facts   map[string]any
-	err     error
+// With gives a resolver that follows valuesFrom. Without, a reference is an error of its pair.
+func (r *Resolver) With(external ExternalValues) *Resolver {
+	return &Resolver{expr: r.expr, external: external}
 }
 
-// Inputs layers the target's declarations over the bundle's and evaluates all expressions. The error is an *Error that names
+// resolution is the state of one Inputs call; err is the first mistake.
+type resolution struct {
+	bundle   fleet.BundleDecl
+	cluster  Cluster
+	expr     *expr.Evaluator
+	external ExternalValues
+	facts    map[string]any
+	err      error
+}
+
+func (r *Resolver) resolution(bundle fleet.BundleDecl, cluster Cluster) *resolution {
+	return &resolution{bundle: bundle, cluster: cluster, expr: r.expr, external: r.external, facts: facts(cluster)}
+}
+
+// Inputs layers the target's declarations over the bundle's, then those of the overlays, and evaluates all expressions. The error is an *Error that names
 // file, line and field.
 func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster) (Inputs, error) {
 	spec, target := bundle.Spec, match.Target
 	at := fmt.Sprintf("spec.targets[%d]", match.Index)
-	s := &resolution{bundle: bundle, cluster: cluster, expr: r.expr, facts: facts(cluster)}
+	s := r.resolution(bundle, cluster)
 	in := Inputs{Source: spec.Source, Ref: target.Ref, Namespace: s.text("spec.namespace", spec.Namespace)}
 	if target.Source != nil {
 		in.Source = target.Source
@@ -77,7 +92,12 @@ func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster)
 	if problems := validation.IsDNS1123Label(in.Namespace); in.Namespace != "" && len(problems) > 0 {
 		s.fail("spec.namespace", fmt.Errorf("%q is no namespace: %s", in.Namespace, problems[0]))
 	}
-	in.Values = Merge(s.object("spec.values", spec.Values), s.object(at+".values", target.Values))
+	layers, secret := s.layers(match)
+	values, err := layer.Merge(layers)
+	if err != nil {
+		s.mergeMistake(layers, err)
+	}
+	in.Values, in.Secret = values, secret
 	for _, key := range slices.Sorted(maps.Keys(spec.Labels)) {
 		field := "spec.labels." + key
 		if in.Labels == nil {
@@ -97,6 +117,12 @@ func (r *Resolver) Inputs(bundle fleet.BundleDecl, match Match, cluster Cluster)
 	in.Patches = append(s.patches("spec.patches", spec.Patches), s.patches(at+".patches", target.Patches)...)
 	in.PatchFields = append(fieldNames("spec.patches", spec.Patches), fieldNames(at+".patches", target.Patches)...)
 	in.Set = append(s.set("spec.set", spec.Set), s.set(at+".set", target.Set)...)
+	for _, i := range match.Overlays {
+		overlay, field := spec.Overlays[i], fmt.Sprintf("spec.overlays[%d]", i)
+		in.Patches = append(in.Patches, s.patches(field+".patches", overlay.Patches)...)
+		in.PatchFields = append(in.PatchFields, fieldNames(field+".patches", overlay.Patches)...)
+		in.Set = append(in.Set, s.set(field+".set", overlay.Set)...)
+	}
 	if s.err != nil {
 		return Inputs{}, s.err
 	}
@@ -169,68 +195,6 @@ func (s *resolution) set(field string, values []v1alpha1.SetValue) []Set {
 			continue
 		}
 		out = append(out, Set{Target: value.Target, Pointer: value.Pointer, Value: s.expand(at+".value", decoded), Field: at})
-	}
-	return out
-}
-
-// facts is the variable cluster of expressions.
-func facts(cluster Cluster) map[string]any {
-	labels := cluster.Labels
-	if labels == nil {
-		labels = map[string]string{}
-	}
-	variables, _ := whole(cluster.Variables).(map[string]any)
-	if variables == nil {
-		variables = map[string]any{}
-	}
-	return map[string]any{"name": cluster.Name, "namespace": cluster.Namespace, "labels": labels, "variables": variables,
-		"version": cluster.Version}
-}
-
-// whole turns whole floating-point numbers into integers: JSON knows no difference, and CEL does not add the two.
-func whole(value any) any {
-	switch typed := value.(type) {
-	case float64:
-		if typed == math.Trunc(typed) && math.Abs(typed) < 1<<53 {
-			return int64(typed)
-		}
-	case []any:
-		out := make([]any, len(typed))
-		for i := range typed {
-			out[i] = whole(typed[i])
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(typed))
-		for key := range typed {
-			out[key] = whole(typed[key])
-		}
-		return out
-	}
-	return value
-}
-
-// Merge layers over onto base: maps merge, everything else replaces. A null stays in the result, where it unsets what lies
-// below: the renderer's own default.
-func Merge(base, over map[string]any) map[string]any {
-	if len(base) == 0 && len(over) == 0 {
-		return nil
-	}
-	out := make(map[string]any, len(base)+len(over))
-	for key, value := range base {
-		out[key] = value
-	}
-	for key, value := range over {
-		lower, lowerIsMap := out[key].(map[string]any)
-		upper, upperIsMap := value.(map[string]any)
-		if lowerIsMap && upperIsMap {
-			out[key] = Merge(lower, upper)
-			if out[key].(map[string]any) == nil {
-				out[key] = map[string]any{}
-			}
-			continue
-		}
-		out[key] = value
 	}
 	return out
 }

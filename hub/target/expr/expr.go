@@ -1,4 +1,4 @@
-// Package expr evaluates the ${{ CEL }} of bundle.yaml over cluster. Reading checks every expression at commit, targeting
+// Package expr evaluates the ${{ CEL }} of bundle.yaml over cluster, and the conditions of its selectors. Reading checks every expression at commit, targeting
 // evaluates them for each cluster. A string that is wholly one expression takes the expression's type; otherwise the
 // results become part of the text. $${{ stands for a literal ${{.
 package expr
@@ -77,6 +77,18 @@ func (e *Evaluator) Check(value any, at string) []*Error {
 	return problems
 }
 
+// Expressions are the paths, below the given one, of the strings of a JSON value that hold any.
+func (e *Evaluator) Expressions(value any, at string) []string {
+	var paths []string
+	_, _ = walk(value, at, func(text, path string) (any, error) {
+		if Has(text) {
+			paths = append(paths, path)
+		}
+		return text, nil
+	})
+	return paths
+}
+
 // Expand returns a copy of a JSON value with every expression evaluated. The error is an *Error.
 func (e *Evaluator) Expand(value any, at string, cluster map[string]any) (any, error) {
 	return walk(value, at, func(text, path string) (any, error) {
@@ -142,13 +154,9 @@ func (e *Evaluator) program(text string) (cel.Program, error) {
 	if program, ok := e.programs[text]; ok {
 		return program, nil
 	}
-	ast, issues := e.env.Compile(text)
-	if issues != nil && issues.Err() != nil {
-		var messages []string
-		for _, issue := range issues.Errors() {
-			messages = append(messages, issue.Message)
-		}
-		return nil, fmt.Errorf("expression %q: %s", text, strings.Join(messages, "; "))
+	ast, err := e.compile(text)
+	if err != nil {
+		return nil, err
 	}
 	program, err := e.env.Program(ast, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
 	if err != nil {
@@ -159,6 +167,18 @@ func (e *Evaluator) program(text string) (cel.Program, error) {
 	}
 	e.programs[text] = program
 	return program, nil
+}
+
+func (e *Evaluator) compile(text string) (*cel.Ast, error) {
+	ast, issues := e.env.Compile(text)
+	if issues != nil && issues.Err() != nil {
+		var messages []string
+		for _, issue := range issues.Errors() {
+			messages = append(messages, issue.Message)
+		}
+		return nil, fmt.Errorf("expression %q: %s", text, strings.Join(messages, "; "))
+	}
+	return ast, nil
 }
 
 // piece is a run of plain text, or one expression without its braces.
