@@ -23,13 +23,13 @@ func (s *Service) ListPlugins(ctx context.Context, _ *statusv1.ListPluginsReques
 	}
 	response := &statusv1.ListPluginsResponse{Reported: stamp(reported)}
 	for _, one := range list {
-		response.Items = append(response.Items, pluginView(one))
+		response.Items = append(response.Items, pluginView(one, reported, s.cfg.Now()))
 	}
 	return response, nil
 }
 
-// CheckPlugin shows one plugin and what is wrong with it.
-func (s *Service) CheckPlugin(ctx context.Context, request *statusv1.CheckPluginRequest) (*statusv1.CheckPluginResponse, error) {
+// CheckPlugin shows one plugin.
+func (s *Service) CheckPlugin(ctx context.Context, request *statusv1.CheckPluginRequest) (*statusv1.Plugin, error) {
 	if err := s.authz.require(ctx, "CheckPlugin", ""); err != nil {
 		return nil, err
 	}
@@ -42,16 +42,17 @@ func (s *Service) CheckPlugin(ctx context.Context, request *statusv1.CheckPlugin
 	}
 	for _, one := range list {
 		if one.Name == request.GetName() {
-			return &statusv1.CheckPluginResponse{Plugin: pluginView(one), Problems: state.Problems(one, reported, s.cfg.Now())}, nil
+			return pluginView(one, reported, s.cfg.Now()), nil
 		}
 	}
 	return nil, status.Errorf(codes.NotFound, "no plugin %q is declared", request.GetName())
 }
 
-func pluginView(one host.Status) *statusv1.Plugin {
+func pluginView(one host.Status, reported, now time.Time) *statusv1.Plugin {
 	view := &statusv1.Plugin{Name: one.Name, Type: one.Type, Version: one.Version, TypeVersion: one.TypeVersion, Source: one.Source,
 		State: one.State, Message: one.Message, Processes: int32(one.Processes), Limit: int32(one.Limit), Held: int32(one.Held),
-		Restarts: one.Restarts, Calls: one.Calls, Failures: one.Failures, P50Ms: milliseconds(one.P50), P99Ms: milliseconds(one.P99)}
+		Restarts: one.Restarts, Calls: one.Calls, Failures: one.Failures, P50Ms: milliseconds(one.P50), P99Ms: milliseconds(one.P99),
+		Problems: state.Problems(one, reported, now)}
 	for _, condition := range one.Conditions {
 		view.Conditions = append(view.Conditions, &statusv1.PluginCondition{Type: condition.Type, Message: condition.Message})
 	}

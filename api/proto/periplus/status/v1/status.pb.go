@@ -2970,8 +2970,10 @@ type Plugin struct {
 	// Calls that the plugin failed; mistakes in users' files are none.
 	Failures uint64 `protobuf:"varint,14,opt,name=failures,proto3" json:"failures,omitempty"`
 	// Latency of the last calls in milliseconds.
-	P50Ms         float64 `protobuf:"fixed64,15,opt,name=p50_ms,json=p50Ms,proto3" json:"p50_ms,omitempty"`
-	P99Ms         float64 `protobuf:"fixed64,16,opt,name=p99_ms,json=p99Ms,proto3" json:"p99_ms,omitempty"`
+	P50Ms float64 `protobuf:"fixed64,15,opt,name=p50_ms,json=p50Ms,proto3" json:"p50_ms,omitempty"`
+	P99Ms float64 `protobuf:"fixed64,16,opt,name=p99_ms,json=p99Ms,proto3" json:"p99_ms,omitempty"`
+	// What is wrong with it, for people; none is a plugin that is as it should be.
+	Problems      []string `protobuf:"bytes,17,rep,name=problems,proto3" json:"problems,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3116,6 +3118,13 @@ func (x *Plugin) GetP99Ms() float64 {
 		return x.P99Ms
 	}
 	return 0
+}
+
+func (x *Plugin) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
 }
 
 type PluginCondition struct {
@@ -3267,59 +3276,6 @@ func (x *CheckPluginRequest) GetName() string {
 	return ""
 }
 
-type CheckPluginResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Plugin *Plugin                `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	// For people; none is a plugin that is as it should be.
-	Problems      []string `protobuf:"bytes,2,rep,name=problems,proto3" json:"problems,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CheckPluginResponse) Reset() {
-	*x = CheckPluginResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CheckPluginResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CheckPluginResponse) ProtoMessage() {}
-
-func (x *CheckPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CheckPluginResponse.ProtoReflect.Descriptor instead.
-func (*CheckPluginResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{43}
-}
-
-func (x *CheckPluginResponse) GetPlugin() *Plugin {
-	if x != nil {
-		return x.Plugin
-	}
-	return nil
-}
-
-func (x *CheckPluginResponse) GetProblems() []string {
-	if x != nil {
-		return x.Problems
-	}
-	return nil
-}
-
 type GetVersionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -3328,7 +3284,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3340,7 +3296,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3353,7 +3309,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{44}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{43}
 }
 
 type Version struct {
@@ -3368,7 +3324,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3336,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3349,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{45}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Version) GetVersion() string {
@@ -3674,7 +3630,7 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x1f.periplus.status.v1.AuditRecordR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\"\x14\n" +
-	"\x12ListPluginsRequest\"\xbe\x03\n" +
+	"\x12ListPluginsRequest\"\xda\x03\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x18\n" +
@@ -3694,7 +3650,8 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x05calls\x18\r \x01(\x04R\x05calls\x12\x1a\n" +
 	"\bfailures\x18\x0e \x01(\x04R\bfailures\x12\x15\n" +
 	"\x06p50_ms\x18\x0f \x01(\x01R\x05p50Ms\x12\x15\n" +
-	"\x06p99_ms\x18\x10 \x01(\x01R\x05p99Ms\"?\n" +
+	"\x06p99_ms\x18\x10 \x01(\x01R\x05p99Ms\x12\x1a\n" +
+	"\bproblems\x18\x11 \x03(\tR\bproblems\"?\n" +
 	"\x0fPluginCondition\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x7f\n" +
@@ -3702,16 +3659,13 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x05items\x18\x01 \x03(\v2\x1a.periplus.status.v1.PluginR\x05items\x126\n" +
 	"\breported\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\breported\"(\n" +
 	"\x12CheckPluginRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"e\n" +
-	"\x13CheckPluginResponse\x122\n" +
-	"\x06plugin\x18\x01 \x01(\v2\x1a.periplus.status.v1.PluginR\x06plugin\x12\x1a\n" +
-	"\bproblems\x18\x02 \x03(\tR\bproblems\"\x13\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x13\n" +
 	"\x11GetVersionRequest\"l\n" +
 	"\aVersion\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x19\n" +
 	"\bfleet_id\x18\x03 \x01(\tR\afleetId\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\xf1\x18\n" +
+	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\xe4\x18\n" +
 	"\x05Fleet\x12j\n" +
 	"\tListRepos\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListReposResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/repos\x12x\n" +
 	"\aGetRepo\x12\x1e.periplus.status.v1.GetRequest\x1a\x18.periplus.status.v1.Repo\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/namespaces/{namespace}/repos/{name}\x12\x8a\x01\n" +
@@ -3735,8 +3689,8 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\vRecoverPlan\x12\".periplus.status.v1.RecoverRequest\x1a'.periplus.status.v1.RecoverPlanResponse\"/\x82\xd3\xe4\x93\x02)\x12'/api/v1/namespaces/{namespace}/recovery\x12\x8a\x01\n" +
 	"\aRecover\x12\".periplus.status.v1.RecoverRequest\x1a'.periplus.status.v1.RecoverPlanResponse\"2\x82\xd3\xe4\x93\x02,:\x01*\"'/api/v1/namespaces/{namespace}/recovery\x12j\n" +
 	"\tListAudit\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListAuditResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/audit\x12w\n" +
-	"\vListPlugins\x12&.periplus.status.v1.ListPluginsRequest\x1a'.periplus.status.v1.ListPluginsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins\x12~\n" +
-	"\vCheckPlugin\x12&.periplus.status.v1.CheckPluginRequest\x1a'.periplus.status.v1.CheckPluginResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/plugins/{name}\x12i\n" +
+	"\vListPlugins\x12&.periplus.status.v1.ListPluginsRequest\x1a'.periplus.status.v1.ListPluginsResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins\x12q\n" +
+	"\vCheckPlugin\x12&.periplus.status.v1.CheckPluginRequest\x1a\x1a.periplus.status.v1.Plugin\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/api/v1/plugins/{name}\x12i\n" +
 	"\n" +
 	"GetVersion\x12%.periplus.status.v1.GetVersionRequest\x1a\x1b.periplus.status.v1.Version\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/versionBJZHgithub.com/periplus-fleet/periplus/api/proto/periplus/status/v1;statusv1b\x06proto3"
 
@@ -3752,7 +3706,7 @@ func file_periplus_status_v1_status_proto_rawDescGZIP() []byte {
 	return file_periplus_status_v1_status_proto_rawDescData
 }
 
-var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_periplus_status_v1_status_proto_goTypes = []any{
 	(*ListRequest)(nil),               // 0: periplus.status.v1.ListRequest
 	(*GetRequest)(nil),                // 1: periplus.status.v1.GetRequest
@@ -3797,98 +3751,96 @@ var file_periplus_status_v1_status_proto_goTypes = []any{
 	(*PluginCondition)(nil),           // 40: periplus.status.v1.PluginCondition
 	(*ListPluginsResponse)(nil),       // 41: periplus.status.v1.ListPluginsResponse
 	(*CheckPluginRequest)(nil),        // 42: periplus.status.v1.CheckPluginRequest
-	(*CheckPluginResponse)(nil),       // 43: periplus.status.v1.CheckPluginResponse
-	(*GetVersionRequest)(nil),         // 44: periplus.status.v1.GetVersionRequest
-	(*Version)(nil),                   // 45: periplus.status.v1.Version
-	nil,                               // 46: periplus.status.v1.Cluster.LabelsEntry
-	(*timestamppb.Timestamp)(nil),     // 47: google.protobuf.Timestamp
+	(*GetVersionRequest)(nil),         // 43: periplus.status.v1.GetVersionRequest
+	(*Version)(nil),                   // 44: periplus.status.v1.Version
+	nil,                               // 45: periplus.status.v1.Cluster.LabelsEntry
+	(*timestamppb.Timestamp)(nil),     // 46: google.protobuf.Timestamp
 }
 var file_periplus_status_v1_status_proto_depIdxs = []int32{
-	47, // 0: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	47, // 1: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
+	46, // 0: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	46, // 1: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
 	5,  // 2: periplus.status.v1.Repo.refused:type_name -> periplus.status.v1.Refusal
 	4,  // 3: periplus.status.v1.Repo.conditions:type_name -> periplus.status.v1.Condition
 	6,  // 4: periplus.status.v1.ListReposResponse.items:type_name -> periplus.status.v1.Repo
-	46, // 5: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
-	47, // 6: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
+	45, // 5: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
+	46, // 6: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
 	10, // 7: periplus.status.v1.Cluster.deliveries:type_name -> periplus.status.v1.Totals
 	4,  // 8: periplus.status.v1.Cluster.conditions:type_name -> periplus.status.v1.Condition
 	9,  // 9: periplus.status.v1.ListClustersResponse.items:type_name -> periplus.status.v1.Cluster
 	10, // 10: periplus.status.v1.Bundle.deliveries:type_name -> periplus.status.v1.Totals
 	12, // 11: periplus.status.v1.ListBundlesResponse.items:type_name -> periplus.status.v1.Bundle
 	15, // 12: periplus.status.v1.Delivery.counts:type_name -> periplus.status.v1.Counts
-	47, // 13: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
+	46, // 13: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
 	21, // 14: periplus.status.v1.Delivery.policy:type_name -> periplus.status.v1.PolicyResult
 	14, // 15: periplus.status.v1.ListDeliveriesResponse.items:type_name -> periplus.status.v1.Delivery
-	47, // 16: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
+	46, // 16: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
 	17, // 17: periplus.status.v1.ListObjectsResponse.items:type_name -> periplus.status.v1.Object
-	47, // 18: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
+	46, // 18: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
 	19, // 19: periplus.status.v1.ListHistoryResponse.items:type_name -> periplus.status.v1.Event
 	21, // 20: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
-	47, // 21: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	47, // 22: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	46, // 21: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	46, // 22: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
 	25, // 23: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
 	31, // 24: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
 	35, // 25: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
-	47, // 26: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	46, // 26: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	36, // 27: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
 	40, // 28: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
 	39, // 29: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
-	47, // 30: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
-	39, // 31: periplus.status.v1.CheckPluginResponse.plugin:type_name -> periplus.status.v1.Plugin
-	0,  // 32: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
-	1,  // 33: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
-	1,  // 34: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
-	0,  // 35: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
-	1,  // 36: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
-	0,  // 37: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
-	1,  // 38: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
-	0,  // 39: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
-	2,  // 40: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
-	3,  // 41: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
-	0,  // 42: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
-	0,  // 43: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
-	23, // 44: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
-	0,  // 45: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
-	1,  // 46: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
-	1,  // 47: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
-	29, // 48: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
-	0,  // 49: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
-	33, // 50: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
-	33, // 51: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
-	0,  // 52: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
-	38, // 53: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
-	42, // 54: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
-	44, // 55: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
-	7,  // 56: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
-	6,  // 57: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
-	8,  // 58: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
-	11, // 59: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
-	9,  // 60: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
-	13, // 61: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
-	12, // 62: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
-	16, // 63: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
-	14, // 64: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
-	18, // 65: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
-	20, // 66: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
-	22, // 67: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
-	24, // 68: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
-	26, // 69: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
-	27, // 70: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
-	28, // 71: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
-	30, // 72: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
-	32, // 73: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
-	34, // 74: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
-	34, // 75: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
-	37, // 76: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
-	41, // 77: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
-	43, // 78: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.CheckPluginResponse
-	45, // 79: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
-	56, // [56:80] is the sub-list for method output_type
-	32, // [32:56] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	46, // 30: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
+	0,  // 31: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
+	1,  // 32: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
+	1,  // 33: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
+	0,  // 34: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
+	1,  // 35: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
+	0,  // 36: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
+	1,  // 37: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
+	0,  // 38: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
+	2,  // 39: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
+	3,  // 40: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
+	0,  // 41: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
+	0,  // 42: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
+	23, // 43: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
+	0,  // 44: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
+	1,  // 45: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
+	1,  // 46: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
+	29, // 47: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
+	0,  // 48: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
+	33, // 49: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
+	33, // 50: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
+	0,  // 51: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
+	38, // 52: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
+	42, // 53: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
+	43, // 54: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
+	7,  // 55: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
+	6,  // 56: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
+	8,  // 57: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
+	11, // 58: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
+	9,  // 59: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
+	13, // 60: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
+	12, // 61: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
+	16, // 62: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
+	14, // 63: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
+	18, // 64: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
+	20, // 65: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
+	22, // 66: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
+	24, // 67: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
+	26, // 68: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
+	27, // 69: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
+	28, // 70: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
+	30, // 71: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
+	32, // 72: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
+	34, // 73: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
+	34, // 74: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
+	37, // 75: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
+	41, // 76: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
+	39, // 77: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.Plugin
+	44, // 78: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
+	55, // [55:79] is the sub-list for method output_type
+	31, // [31:55] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_periplus_status_v1_status_proto_init() }
@@ -3902,7 +3854,7 @@ func file_periplus_status_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_periplus_status_v1_status_proto_rawDesc), len(file_periplus_status_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   47,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -105,8 +105,8 @@ type FleetClient interface {
 	// Plugins of the hub: versions, state, restarts, calls, latency. They belong to no namespace, so the permission must hold
 	// in all of them. resource plugins, verb list.
 	ListPlugins(ctx context.Context, in *ListPluginsRequest, opts ...grpc.CallOption) (*ListPluginsResponse, error)
-	// One plugin and what is wrong with it. resource plugins, verb get.
-	CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*CheckPluginResponse, error)
+	// One plugin. resource plugins, verb get.
+	CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*Plugin, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(ctx context.Context, in *GetVersionRequest, opts ...grpc.CallOption) (*Version, error)
 }
@@ -339,9 +339,9 @@ func (c *fleetClient) ListPlugins(ctx context.Context, in *ListPluginsRequest, o
 	return out, nil
 }
 
-func (c *fleetClient) CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*CheckPluginResponse, error) {
+func (c *fleetClient) CheckPlugin(ctx context.Context, in *CheckPluginRequest, opts ...grpc.CallOption) (*Plugin, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(CheckPluginResponse)
+	out := new(Plugin)
 	err := c.cc.Invoke(ctx, Fleet_CheckPlugin_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -413,8 +413,8 @@ type FleetServer interface {
 	// Plugins of the hub: versions, state, restarts, calls, latency. They belong to no namespace, so the permission must hold
 	// in all of them. resource plugins, verb list.
 	ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error)
-	// One plugin and what is wrong with it. resource plugins, verb get.
-	CheckPlugin(context.Context, *CheckPluginRequest) (*CheckPluginResponse, error)
+	// One plugin. resource plugins, verb get.
+	CheckPlugin(context.Context, *CheckPluginRequest) (*Plugin, error)
 	// Version of the hub; needs no permission beyond being signed in.
 	GetVersion(context.Context, *GetVersionRequest) (*Version, error)
 	mustEmbedUnimplementedFleetServer()
@@ -493,7 +493,7 @@ func (UnimplementedFleetServer) ListAudit(context.Context, *ListRequest) (*ListA
 func (UnimplementedFleetServer) ListPlugins(context.Context, *ListPluginsRequest) (*ListPluginsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPlugins not implemented")
 }
-func (UnimplementedFleetServer) CheckPlugin(context.Context, *CheckPluginRequest) (*CheckPluginResponse, error) {
+func (UnimplementedFleetServer) CheckPlugin(context.Context, *CheckPluginRequest) (*Plugin, error) {
 	return nil, status.Error(codes.Unimplemented, "method CheckPlugin not implemented")
 }
 func (UnimplementedFleetServer) GetVersion(context.Context, *GetVersionRequest) (*Version, error) {
