@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"time"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -122,4 +123,9 @@ func JSON(values any) *apiextensionsv1.JSON {
 		panic(err)
 	}
 	return &apiextensionsv1.JSON{Raw: data}
+}
+
+// In90Days is when what is paused elsewhere, without an end, ends here.
+func In90Days(now time.Time) metav1.Time {
+	return metav1.NewTime(now.Add(90 * 24 * time.Hour).UTC().Truncate(time.Second))
 }

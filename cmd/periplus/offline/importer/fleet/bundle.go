@@ -265,7 +265,7 @@ func (m *making) behaviour() {
 		m.Spec.Drift.Mode = v1alpha1.DriftReport
 	}
 	if m.yaml.Paused || m.from.suspend {
-		until := metav1.NewTime(m.Now.Add(90 * 24 * time.Hour).UTC().Truncate(time.Second))
+		until := importer.In90Days(m.Now)
 		m.Spec.Suspend = &v1alpha1.Suspend{Reason: "paused in Fleet", Until: until}
 		report.Differs(m.d.At("paused"), what+": paused", "a suspension ends: "+until.Format(time.DateOnly), "set the day that you mean")
 	}
