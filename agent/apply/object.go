@@ -6,9 +6,11 @@ package apply
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -47,6 +49,7 @@ func Prepare(object *unstructured.Unstructured, resource kube.Resource, bundle, 
 	}
 	id := content.ObjectID{Group: resource.Group, Kind: resource.Kind, Namespace: object.GetNamespace(), Name: object.GetName()}
 	unstructured.RemoveNestedField(object.Object, "status")
+	foldStringData(object)
 	labels, annotations := object.GetLabels(), object.GetAnnotations()
 	if labels == nil {
 		labels = map[string]string{}
@@ -59,6 +62,46 @@ func Prepare(object *unstructured.Unstructured, resource kube.Resource, bundle, 
 	object.SetLabels(labels)
 	object.SetAnnotations(annotations)
 	return id
+}
+
+// foldStringData does to a Secret what the API server does: stringData is for writing alone, so that whoever applies it
+// owns no field that exists, sees no drift, and can take nothing back.
+func foldStringData(object *unstructured.Unstructured) {
+	if object.GetKind() != "Secret" || object.GroupVersionKind().Group != "" {
+		return
+	}
+	texts, ok := object.Object["stringData"].(map[string]any)
+	data, plain := object.Object["data"].(map[string]any)
+	if !ok || !plain && object.Object["data"] != nil {
+		return
+	}
+	folded := maps.Clone(data)
+	if folded == nil {
+		folded = make(map[string]any, len(texts))
+	}
+	for key, value := range texts {
+		text, ok := value.(string)
+		if !ok {
+			// The API server says what is wrong with it.
+			return
+		}
+		folded[key] = base64.StdEncoding.EncodeToString([]byte(text))
+	}
+	delete(object.Object, "stringData")
+	object.Object["data"] = folded
+}
+
+// Folded are pointers into content as pointers into what is applied of it.
+func Folded(pointers []owned.Pointer, id content.ObjectID) []owned.Pointer {
+	if id.Kind != "Secret" || id.Group != "" {
+		return pointers
+	}
+	for i, pointer := range pointers {
+		if len(pointer) > 0 && pointer[0] == "stringData" {
+			pointers[i] = append(owned.Pointer{"data"}, pointer[1:]...)
+		}
+	}
+	return pointers
 }
 
 // Ignored are the pointers that drift rules leave to others in an object.

@@ -128,5 +128,5 @@ func left(entry *linkv1.Entry, id content.ObjectID, once string) []owned.Pointer
 			pointers = append(pointers, owned.ParsePointer(pointer))
 		}
 	}
-	return pointers
+	return apply.Folded(pointers, id)
 }

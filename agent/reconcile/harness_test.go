@@ -202,12 +202,18 @@ func (m *member) give(name string, options *linkv1.Options, manifests ...string)
 			m.must(yaml.Unmarshal([]byte(strings.ReplaceAll(document, "SPACE", m.space)), &object))
 			data, err := content.CanonicalJSON(object)
 			m.must(err)
+			if object["kind"] == "Sealed" {
+				data, err = content.CanonicalJSON(object["sealed"])
+				m.must(err)
+				object["kind"] = "Secret"
+			}
 			live := unstructured.Unstructured{Object: object}
 			kind := live.GroupVersionKind()
 			blobs[string(content.Sum(data))] = data
 			item := content.Item{Phase: content.PhaseOf(kind.Group, kind.Kind), Digest: content.Sum(data),
 				ObjectID: content.ObjectID{Group: kind.Group, Kind: kind.Kind, Namespace: live.GetNamespace(), Name: live.GetName()}}
 			mark(m.t, &item, live.GetAnnotations())
+			item.Sealed = object["sealed"] != nil
 			manifest.Items = append(manifest.Items, item)
 		}
 	}

@@ -37,6 +37,7 @@ seal secret.yaml unencryptedregex.yaml --age "$age" --unencrypted-regex '^(apiVe
 seal secret.yaml curve.yaml --pgp "$curve" --encrypted-regex '^(data|stringData)$'
 seal secret.yaml rsa.yaml --pgp "$rsa" --encrypted-regex '^(data|stringData)$'
 seal secret.yaml both.yaml --age "$age" --pgp "$curve" --encrypted-regex '^(data|stringData)$'
+seal manifest.yaml manifest.yaml --age "$age" --encrypted-regex '^(data|stringData)$'
 seal types.yaml types.yaml --age "$age"
 seal types.yaml keep.yaml --age "$age" --encrypted-regex '^nothing matches$'
 seal types.json types.json --age "$age"
