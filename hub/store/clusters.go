@@ -74,7 +74,7 @@ func (s *Store) RemoveCluster(ctx context.Context, term uint64, uid string) erro
 		if _, err := s.lockCluster(ctx, tx, uid); err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		for _, table := range []string{"objects", "policy_results", "deliveries", "commands", "certificates", "tokens"} {
+		for _, table := range []string{"objects", "policy_results", "generated", "deliveries", "commands", "certificates", "tokens"} {
 			if _, err := tx.NewDelete().Table(table).Where("cluster_uid = ?", uid).Exec(ctx); err != nil {
 				return err
 			}
@@ -167,8 +167,13 @@ func (s *Store) RemoveBundle(ctx context.Context, term uint64, key delivery.Key)
 		if err := s.checkTerm(ctx, tx, term); err != nil {
 			return err
 		}
-		_, err := tx.NewDelete().Table("bundles").Where("bundle = ?", string(key)).Exec(ctx)
-		return err
+		// Values were generated for clusters that never got the bundle, too.
+		for _, table := range []string{"generated", "bundles"} {
+			if _, err := tx.NewDelete().Table(table).Where("bundle = ?", string(key)).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

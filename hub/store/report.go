@@ -248,7 +248,7 @@ func (s *Store) reportRemoved(ctx context.Context, tx bun.Tx, cluster *clusterRo
 	if err != nil {
 		return err
 	}
-	for _, table := range []string{"objects", "policy_results", "deliveries"} {
+	for _, table := range []string{"objects", "policy_results", "generated", "deliveries"} {
 		if _, err := tx.NewDelete().Table(table).Where("cluster_uid = ? AND bundle = ?", cluster.UID, bundle).Exec(ctx); err != nil {
 			return err
 		}

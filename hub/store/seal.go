@@ -32,19 +32,28 @@ func (s *sealer) seal(digest content.Digest, data []byte) []byte {
 	if !digest.Secret() {
 		return data
 	}
-	nonce := make([]byte, s.aead.NonceSize())
-	rand.Read(nonce)
-	return s.aead.Seal(nonce, nonce, data, []byte(digest))
+	return s.sealNamed([]byte(digest), data)
 }
 
 func (s *sealer) open(digest content.Digest, data []byte) ([]byte, error) {
 	if !digest.Secret() {
 		return data, nil
 	}
+	return s.openNamed([]byte(digest), data)
+}
+
+// sealNamed encrypts data, bound to a name.
+func (s *sealer) sealNamed(name, data []byte) []byte {
+	nonce := make([]byte, s.aead.NonceSize())
+	rand.Read(nonce)
+	return s.aead.Seal(nonce, nonce, data, name)
+}
+
+func (s *sealer) openNamed(name, data []byte) ([]byte, error) {
 	if len(data) < s.aead.NonceSize() {
 		return nil, errors.New("sealed content is too short")
 	}
-	plain, err := s.aead.Open(nil, data[:s.aead.NonceSize()], data[s.aead.NonceSize():], []byte(digest))
+	plain, err := s.aead.Open(nil, data[:s.aead.NonceSize()], data[s.aead.NonceSize():], name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decrypt secret content: is the store's key the one that it was written with? %w", err)
 	}
