@@ -91,7 +91,7 @@ func TestRendersWhatFleetWould(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := world.Render(t, world.Declared(t, tc.cluster), "examples-multi-cluster-helm-external")[tc.bundle]
+			got := world.Render(t, world.Declared(t, tc.cluster), tc.bundle)
 			if diff := cmp.Diff(importertest.Set(t, tc.namespace, tc.want), got); diff != "" {
 				t.Errorf("%s\n%s\n%s", tc.reason, diff, world.File("bundles/"+tc.bundle+"/bundle.yaml"))
 			}
@@ -102,7 +102,7 @@ func TestRendersWhatFleetWould(t *testing.T) {
 func TestReport(t *testing.T) {
 	repo, world := imported(t)
 	text := repo.Report.Markdown("Rancher Fleet")
-	for _, want := range []string{"| gitrepo.yaml:14 | GitRepo fleet-default/examples: spec.imageSyncInterval |", "| multi-cluster/helm/fleet.yaml:22 |", "rolloutStrategy",
+	for _, want := range []string{"| gitrepo.yaml:15 | GitRepo fleet-default/examples: spec.imageSyncInterval |", "| multi-cluster/helm/fleet.yaml:22 |", "rolloutStrategy",
 		"multi-cluster/archive/fleet.yaml:3", "--local 'https://example.com/guestbook-0.0.0.tgz="} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)

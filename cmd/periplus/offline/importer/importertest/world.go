@@ -22,9 +22,9 @@ import (
 // tree is files in memory, as a commit.
 type tree struct{ fstest.MapFS }
 
-func (tree) Commit() string { return strings.Repeat("c", 40) }
+func (*tree) Commit() string { return strings.Repeat("c", 40) }
 
-func (t tree) Hash(name string) (string, error) {
+func (t *tree) Hash(name string) (string, error) {
 	sum := sha256.New()
 	err := fs.WalkDir(t.MapFS, name, func(file string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
@@ -50,7 +50,7 @@ func Read(t *testing.T, repo *importer.Repo) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
-	memory := tree{fstest.MapFS{}}
+	memory := &tree{fstest.MapFS{}}
 	for name, data := range files {
 		memory.MapFS[name] = &fstest.MapFile{Data: data, Mode: 0o644}
 	}
@@ -95,13 +95,9 @@ func (w *World) Declared(t *testing.T, name string) target.Cluster {
 		if decl.Cluster.Name != name {
 			continue
 		}
-		out := target.Cluster{UID: name, Namespace: "fleet", Name: name, Labels: decl.Cluster.Labels, Variables: map[string]any{}}
-		for key, value := range decl.Cluster.Spec.Variables {
-			var decoded any
-			if err := json.Unmarshal(value.Raw, &decoded); err != nil {
-				t.Fatal(err)
-			}
-			out.Variables[key] = decoded
+		out, err := target.NewCluster(&decl.Cluster, "")
+		if err != nil {
+			t.Fatal(err)
 		}
 		return out
 	}
@@ -114,19 +110,19 @@ func Cluster(name string, labels map[string]string) target.Cluster {
 	return target.Cluster{UID: name, Namespace: "fleet", Name: name, Labels: labels}
 }
 
-// Render gives the objects that the cluster gets, by bundle and identity, in canonical JSON. Bundles named in without are left
-// out, such as those whose chart would have to be fetched.
-func (w *World) Render(t *testing.T, cluster target.Cluster, without ...string) map[string]map[string]string {
+// Render gives the objects of a bundle that the cluster gets, by identity, in canonical JSON; nil where it gets none.
+func (w *World) Render(t *testing.T, cluster target.Cluster, name string) map[string]string {
 	t.Helper()
-	out := map[string]map[string]string{}
 	for _, bundle := range w.snapshot.Bundles {
-		_, name, _ := strings.Cut(string(bundle.Key), "/")
+		if string(bundle.Key) != "fleet/"+name {
+			continue
+		}
 		match, ok, err := target.MatchBundle(bundle, target.Groups(w.snapshot.Groups), cluster)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !ok || contains(without, name) {
-			continue
+		if !ok {
+			return nil
 		}
 		inputs, err := w.resolver.Inputs(bundle, match, cluster)
 		if err != nil {
@@ -144,18 +140,10 @@ func (w *World) Render(t *testing.T, cluster target.Cluster, without ...string) 
 			}
 			objects = append(objects, object)
 		}
-		out[name] = Set(t, variant.Manifest.DefaultNamespace, objects)
+		return Set(t, variant.Manifest.DefaultNamespace, objects)
 	}
-	return out
-}
-
-func contains(list []string, text string) bool {
-	for _, item := range list {
-		if item == text {
-			return true
-		}
-	}
-	return false
+	t.Fatalf("there is no bundle %q, only %v", name, w.Bundles())
+	return nil
 }
 
 // Set brings objects into one form: canonical JSON by identity, with the default namespace where none is named, and without
