@@ -65,6 +65,30 @@ func (m *Mapper) Find(ctx context.Context, kind schema.GroupVersionKind) (Resour
 	return Resource{}, fmt.Errorf("%s %s %w", kind.GroupVersion(), kind.Kind, ErrNotServed)
 }
 
+// Prefer is the resource of a kind in the version that the cluster prefers, or in another one that it serves; ErrNotServed
+// when there is none.
+func (m *Mapper) Prefer(ctx context.Context, group, kind string) (Resource, error) {
+	if group == "" {
+		return m.Find(ctx, schema.GroupVersionKind{Version: "v1", Kind: kind})
+	}
+	var served metav1.APIGroup
+	err := m.client.discover(ctx, "/apis/"+group, &served)
+	if apierrors.IsNotFound(err) {
+		return Resource{}, fmt.Errorf("%s %s %w", group, kind, ErrNotServed)
+	}
+	if err != nil {
+		return Resource{}, fmt.Errorf("cannot discover %s: %w", group, err)
+	}
+	versions := append([]metav1.GroupVersionForDiscovery{served.PreferredVersion}, served.Versions...)
+	for _, version := range versions {
+		resource, err := m.Find(ctx, schema.GroupVersionKind{Group: group, Version: version.Version, Kind: kind})
+		if !errors.Is(err, ErrNotServed) {
+			return resource, err
+		}
+	}
+	return Resource{}, fmt.Errorf("%s %s %w", group, kind, ErrNotServed)
+}
+
 // Forget drops what is known of a group, as its CRD changed or went.
 func (m *Mapper) Forget(group string) {
 	m.mu.Lock()

@@ -118,9 +118,7 @@ func (p *pass) load(ctx context.Context) error {
 	}
 	p.client = client
 	p.revision = content.Digest(p.entry.GetRevision())
-	if p.inv.Revision != p.revision {
-		p.waiting = p.r.waitsFor(p.set, p.entry)
-	}
+	p.waiting = p.waits()
 	if p.waiting != "" {
 		// Meanwhile what was applied before is kept as it was.
 		p.keepPrevious(ctx, nil)
@@ -133,25 +131,6 @@ func (p *pass) load(ctx context.Context) error {
 	p.take(manifest)
 	p.begin(ctx)
 	return nil
-}
-
-// waitsFor says which dependency is not ready on this cluster, "" when all are.
-func (r *Reconciler) waitsFor(set desired.Set, entry *linkv1.Entry) string {
-	for _, name := range entry.GetOptions().GetDependsOn() {
-		needed, ok := set.Entries[name]
-		if !ok {
-			return fmt.Sprintf("waits for bundle %s, which is not on this cluster", name)
-		}
-		r.mu.Lock()
-		status := r.bundle(name).last()
-		r.mu.Unlock()
-		// A bundle of which only a removal waits for a person is as ready as it gets.
-		ready := status.GetState() == linkv1.State_STATE_READY || status.GetState() == linkv1.State_STATE_HELD
-		if !ready || status.GetAppliedRevision() != needed.GetRevision() {
-			return fmt.Sprintf("waits for bundle %s to be ready", name)
-		}
-	}
-	return ""
 }
 
 // assess decides on every item, and returns those that need an apply.

@@ -65,6 +65,7 @@ type Config struct {
 type Reconciler struct {
 	config  Config
 	tracker *observe.Tracker
+	lookout *observe.Lookout
 	queue   workqueue.TypedDelayingInterface[string]
 	slots   chan struct{}
 
@@ -87,8 +88,9 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tracker := observe.New(ctx, r.config.Cluster, r.config.Log, r.queue.Add)
+	lookout := observe.NewLookout(ctx, r.config.Cluster, r.config.Mapper, r.queue.Add)
 	r.mu.Lock()
-	r.tracker = tracker
+	r.tracker, r.lookout = tracker, lookout
 	r.mu.Unlock()
 	for _, name := range r.config.Inventory.Bundles() {
 		inv := r.config.Inventory.Get(name)
@@ -105,6 +107,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	r.queue.ShutDown()
 	tasks.Wait()
 	tracker.Wait()
+	lookout.Wait()
 	return nil
 }
 

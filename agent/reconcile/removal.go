@@ -29,6 +29,7 @@ func (p *pass) prune(ctx context.Context) {
 func (p *pass) remove(ctx context.Context) {
 	defer p.report(ctx)
 	p.b.takeFresh()
+	p.r.lookout.Watch(p.name, "", "", nil)
 	if p.waiting = p.r.dependents(p.set, p.name); p.waiting != "" && !p.tombstone.GetOrphan() {
 		return
 	}
