@@ -198,7 +198,8 @@ func TestAgentsOwnRules(t *testing.T) {
 	}
 	role := find[rbacv1.Role](t, objects, "Role", "periplus-agent").Rules
 	wantRole := []rbacv1.PolicyRule{{APIGroups: []string{""}, Resources: []string{"secrets"},
-		Verbs: []string{"get", "list", "create", "update", "delete"}}}
+		Verbs: []string{"get", "list", "create", "update", "delete"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"periplus-sops"}, Verbs: []string{"watch"}}}
 	if diff := cmp.Diff(wantRole, role); diff != "" {
 		t.Errorf("Role (-want +got):\n%s", diff)
 	}
@@ -224,7 +225,7 @@ func TestDeployment(t *testing.T) {
 	}
 	pod := deployment.Spec.Template.Spec
 	wantArgs := []string{"--hub-endpoint=a.example.com:7443", "--hub-endpoint=[::1]:7443", "--hub-ca-hash=" + hash,
-		"--join-secret=periplus-agent-join", "--namespace=periplus-system", "--log-level=info"}
+		"--join-secret=periplus-agent-join", "--sops-secret=periplus-sops", "--namespace=periplus-system", "--log-level=info"}
 	if diff := cmp.Diff(wantArgs, pod.Containers[0].Args); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}
@@ -252,6 +253,7 @@ func TestRefuses(t *testing.T) {
 		"UnknownTenantField": {reason: "the schema is closed inside too", tenants: `[{"namespace":"a","clusteradmin":true}]`, want: "clusteradmin"},
 		"UnknownHubField":    {reason: "the schema is closed inside too", change: with("hub", map[string]any{"endpoint": "x:1"}), want: "endpoint"},
 		"NoEndpoint":         {reason: "an agent without a hub is useless", change: with("hub", map[string]any{"caHash": hash}), want: "hub.endpoints is empty"},
+		"OneSecretForBoth":   {reason: "the token may be deleted, the keys may not", change: with("sops", map[string]any{"secretName": "periplus-agent-join"}), want: "sops.secretName and join.secretName"},
 		"NoCAHash":           {reason: "the token goes to nobody unknown", change: with("hub", map[string]any{"endpoints": []any{"x:1"}}), want: "hub.caHash is empty"},
 		"BadCAHash":          {reason: "a cut hash is found at install", change: with("hub", map[string]any{"endpoints": []any{"x:1"}, "caHash": "sha256:12"}), want: "caHash"},
 		"BadEndpoint":        {reason: "the link is not a URL", change: with("hub", map[string]any{"endpoints": []any{"https://x:1"}, "caHash": hash}), want: "endpoints"},

@@ -33,6 +33,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if not .Values.join.secretName }}
 {{- fail "join.secretName is empty: name the Secret with the join token" }}
 {{- end }}
+{{- if not .Values.sops.secretName }}
+{{- fail "sops.secretName is empty: name the Secret with the keys of encrypted manifests; it need not exist" }}
+{{- end }}
+{{- if eq .Values.sops.secretName .Values.join.secretName }}
+{{- fail "sops.secretName and join.secretName are the same: the join token is deleted once it is used, the keys are not" }}
+{{- end }}
 {{- $release := .Release }}
 {{- $seen := dict }}
 {{- range $i, $tenant := .Values.tenants }}
