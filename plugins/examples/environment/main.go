@@ -24,20 +24,20 @@ func (environment) Version() string   { return "1.0.0" }
 func (environment) TakesValues() bool { return true }
 
 // Render reads apps: {NAME: {image, replicas, env: {KEY: value}}}. Values add apps, or replace those of the same name.
-func (environment) Render(_ context.Context, request renderer.Request) (renderer.Result, error) {
+func (environment) Render(_ context.Context, request renderer.Request) (result renderer.Result, err error) {
 	file := path.Join(request.Dir, request.Path, "apps.yaml")
 	data, err := fs.ReadFile(request.FS, file)
 	if err != nil {
 		return renderer.Result{}, renderer.Refuse(file, 0, "cannot read it: %v", err)
 	}
 	var declared struct{ Apps map[string]app }
-	values, _ := yaml.Marshal(map[string]any{"apps": request.Values})
-	for _, layer := range [][]byte{data, values} {
-		if err := yaml.UnmarshalStrict(layer, &declared); err != nil {
-			return renderer.Result{}, renderer.Refuse(file, 0, "%v", err)
-		}
+	err = yaml.UnmarshalStrict(data, &declared)
+	if values, _ := yaml.Marshal(request.Values); err == nil && len(request.Values) > 0 {
+		err = yaml.UnmarshalStrict(values, &declared.Apps)
 	}
-	var result renderer.Result
+	if err != nil {
+		return renderer.Result{}, renderer.Refuse(file, 0, "%v", err)
+	}
 	for _, name := range slices.Sorted(maps.Keys(declared.Apps)) {
 		one, labels, env := declared.Apps[name], map[string]any{"app": name}, map[string]any{}
 		for key, value := range one.Env {
