@@ -7,6 +7,8 @@ GO ?= go
 # The version needs no flag: go build stamps the module's version and commit, and every command says them.
 LDFLAGS = -s -w
 COMMANDS = periplus-hub periplus-agent periplus periplus-sandbox
+# PLUGINS are examples of external plugins, each a module of its own; the sandbox declares them to its hub.
+PLUGINS = environment
 SANDBOX = bin/periplus-sandbox
 # What `make check` tests: what ships, by decisions and in memory. What needs an API server or PostgreSQL is `make test`'s.
 FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agent/... ./hub/...
@@ -14,16 +16,17 @@ FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agen
 RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./clusters/local/process ./e2e/link
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test test-race test-fresh check verify generate fmt lint bench sandbox sandbox-check sandbox-reset clean
+.PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench sandbox sandbox-check sandbox-reset clean
 
 help: ## list the targets
 	@printf '%s\n' \
-		'make build          bin/: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl' \
+		'make build          bin/: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl, plugins' \
 		'make sandbox        a whole fleet on this machine; Ctrl-C stops it and keeps its state (FLEET=<git url or folder>, ONCE=1: stop when all is ready)' \
 		'make sandbox-check  the same without a person, in a folder of its own, and proves that it works (SANDBOX_CLUSTERS=2..8, FLEET=)' \
 		'make sandbox-reset  forget the state of make sandbox' \
 		'make check          what to run before a commit, in two minutes: vet, format, import rules, fast tests' \
 		'make test           all tests (REQUIRE_ALL=1: none may be skipped)' \
+		'make plugin-contract  the contract test of its type against a plugin (PLUGIN=<path>, FIXTURE=<bundle folder>, CONFIG=<yaml>, NETWORK=1)' \
 		'make test-race      the tests of concurrent packages under the race detector; needs a C compiler' \
 		'make test-fresh     a clone, an unprivileged user, an empty environment: the commands of README.md' \
 		'make verify         generated code is fresh, format, linters, import rules, go.mod, commands in docs' \
@@ -32,13 +35,21 @@ help: ## list the targets
 		'make bench          measure the budgets, one JSON line each (RUN=<name prefix>)' \
 		'make clean          remove bin/'
 
-build: tools $(addprefix bin/,$(COMMANDS)) ## all binaries
+build: tools $(addprefix bin/,$(COMMANDS)) $(addprefix bin/plugins/,$(PLUGINS)) ## all binaries
 
 # Go knows best what is up to date.
-.PHONY: $(addprefix bin/,$(COMMANDS))
+.PHONY: $(addprefix bin/,$(COMMANDS)) $(addprefix bin/plugins/,$(PLUGINS))
 $(addprefix bin/,$(COMMANDS)): bin/%:
 	@mkdir -p bin
 	$(GO) build -ldflags "$(LDFLAGS)" -o $@ ./cmd/$*
+
+$(addprefix bin/plugins/,$(PLUGINS)): bin/plugins/%:
+	@mkdir -p bin/plugins
+	$(GO) build -C plugins/examples/$* -ldflags "$(LDFLAGS)" -o ../../../$@ .
+
+plugin-contract:
+	@test -n "$(PLUGIN)" || { echo 'name the plugin to test: make plugin-contract PLUGIN=<path of its program>' >&2; exit 2; }
+	$(GO) test -count 1 -v ./plugins/contract -plugin '$(abspath $(PLUGIN))' $(if $(FIXTURE),-fixture '$(abspath $(FIXTURE))') $(if $(CONFIG),-config '$(abspath $(CONFIG))') $(if $(NETWORK),-network)
 
 tools: ## bin/kube and bin/kubectl, from the tools cache
 	@mkdir -p bin && folder=$$(sh e2e/tools/build.sh kube) && ln -sf "$$folder/kube" bin/kube && ln -sf "$$folder/kube" bin/kubectl

@@ -27,6 +27,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/link"
 	"github.com/periplus-fleet/periplus/hub/link/storelink"
+	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/source"
 	"github.com/periplus-fleet/periplus/hub/statusapi"
@@ -55,7 +56,14 @@ func (h *hub) runControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	renderer, err := render.New(render.Config{SecretKey: h.cfg.StoreKey})
+	configured := h.cfg.Plugins
+	configured.Store = h.store
+	running, err := plugins.Start(ctx, configured)
+	if err != nil {
+		return err
+	}
+	defer running.Close()
+	renderer, err := render.New(render.Config{Renderers: running.Renderers(), SecretKey: h.cfg.StoreKey})
 	if err != nil {
 		return err
 	}

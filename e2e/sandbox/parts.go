@@ -76,6 +76,7 @@ func hubSpec(cfg Config, ports Ports) process.Spec {
 		"--link-address", fmt.Sprintf("127.0.0.1:%d", ports["hub link"]),
 		"--api-address", fmt.Sprintf("127.0.0.1:%d", ports["hub API"]),
 		"--health-address", health,
+		"--plugins-config", cfg.pluginsFile(), "--plugins-dir", cfg.pluginsDir(),
 	}, Log: cfg.path("hub", "hub.log"), PidFile: cfg.path("hub", "hub.pid"), Grace: 10 * time.Second,
 		Ready: func(ctx context.Context) error { return healthy(ctx, "http://"+health+"/readyz") }}
 }

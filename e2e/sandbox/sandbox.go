@@ -115,7 +115,8 @@ func (s *Sandbox) startParts(ctx context.Context) error {
 	if err := s.start(ctx, PartProviders, providersSpec(s.cfg, s.Ports), nil); err != nil {
 		return err
 	}
-	if err := s.start(ctx, PartHub, hubSpec(s.cfg, s.Ports), nil); err != nil {
+	err = declarePlugins(s.cfg)
+	if err := s.start(ctx, PartHub, hubSpec(s.cfg, s.Ports), err); err != nil {
 		return err
 	}
 	return s.steps.do("FleetRepo", func() error { return s.declare(ctx) })
