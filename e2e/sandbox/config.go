@@ -18,7 +18,7 @@ import (
 type Config struct {
 	// Folder of all state. It is made.
 	Folder string
-	// Bin is the folder of the binaries: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl.
+	// Bin is the folder of the binaries: periplus-hub, periplus-agent, periplus, periplus-sandbox, kube, kubectl, plugins/.
 	Bin string
 	// Fleet is a Git URL, or a folder that is or becomes a repository. Required at the first start.
 	Fleet string
