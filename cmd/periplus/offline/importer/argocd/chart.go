@@ -192,7 +192,10 @@ func (m *making) inline(app instance, options helmSource, values map[string]any)
 
 // whole gives numbers of parameters the form that values have everywhere.
 func whole(values map[string]any) map[string]any {
-	documents, err := importer.ParseDocuments("", importer.JSON(any(values)).Raw)
+	if len(values) == 0 {
+		return values
+	}
+	documents, err := importer.ParseDocuments("", importer.JSON(values).Raw)
 	if err != nil || len(documents) == 0 {
 		return values
 	}
