@@ -13,8 +13,9 @@ func (w *walk) explain(root, main string, err error) error {
 	if len(w.broken) > 0 {
 		return w.broken[0]
 	}
-	text := tidy(err.Error())
+	text := strings.Join(strings.Fields(err.Error()), " ")
 	file, at := main, -1
+	// Of what it names, the last is the nearest to the mistake.
 	for folder, kustomization := range w.seen {
 		if found := lastMention(text, "/"+folder.folder); found > at && folder.folder != root {
 			file, at = kustomization, found
@@ -27,7 +28,7 @@ func (w *walk) explain(root, main string, err error) error {
 		}
 	}
 	// Inside the repository, "/" is its root.
-	return renderer.Refuse(file, 0, "%s", strings.ReplaceAll(text, "'/", "'"))
+	return renderer.Refuse(file, 0, "%s", strings.ReplaceAll(tidy(text), "'/", "'"))
 }
 
 // lastMention of a path in a text, where it is not part of a longer one.
@@ -49,11 +50,10 @@ func lastMention(text, path string) int {
 var (
 	// asFolder is what the library adds when it tried a file that it could not read as a folder, too.
 	asFolder = regexp.MustCompile(`: must build at directory: .*$`)
-	wayDown  = regexp.MustCompile(`^(?:accumulating resources: )?accumulation err='(?:[^']|'[^']*')*': `)
+	wayDown  = regexp.MustCompile(`^(?:accumulating resources: |accumulation err='(?:[^']|'[^']*')*': |recursed accumulation of path '[^']*': )`)
 )
 
 func tidy(text string) string {
-	text = strings.Join(strings.Fields(text), " ")
 	for {
 		shorter := asFolder.ReplaceAllString(wayDown.ReplaceAllString(text, ""), "")
 		if shorter == text || shorter == "" {

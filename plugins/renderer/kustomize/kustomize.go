@@ -8,11 +8,19 @@ import (
 	"path"
 
 	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/provenance"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
 
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
+)
+
+// release of the kustomize command that the library belongs to: objects are labelled with it where a kustomization asks for
+// managedByLabel. The library looks for it in the process, and finds ours.
+const (
+	release        = "v5.8.1"
+	managedByLabel = "app.kubernetes.io/managed-by"
 )
 
 // Renderer of kustomizations.
@@ -22,7 +30,7 @@ type Renderer struct{}
 func (Renderer) Name() string { return "kustomize" }
 
 // Version changes when the same files may give other objects: with the library.
-func (Renderer) Version() string { return "api-0.21.1" }
+func (Renderer) Version() string { return "api-0.21.1-1" }
 
 // TakesValues is false: a kustomization has no inputs.
 func (Renderer) TakesValues() bool { return false }
@@ -54,7 +62,10 @@ func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.
 func (w *walk) build(root string) (resmap.ResMap, error) {
 	done := useSchemas(w.ownSchemas)
 	defer done()
-	return krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(w.files, "/"+root)
+	options := krusty.MakeDefaultOptions()
+	// As the command does: in the legacy order, unless the kustomization has sortOptions.
+	options.Reorder = krusty.ReorderOptionUnspecified
+	return krusty.MakeKustomizer(options).Run(w.files, "/"+root)
 }
 
 func (w *walk) object(one *resource.Resource, main string) (renderer.Object, error) {
@@ -67,7 +78,22 @@ func (w *walk) object(one *resource.Resource, main string) (renderer.Object, err
 	if err != nil {
 		return renderer.Object{}, refuseSource(source, err)
 	}
+	if labels, ok := at(value, "metadata", "labels"); ok && labels[managedByLabel] == "kustomize-"+provenance.GetProvenance().Semver() {
+		labels[managedByLabel] = "kustomize-" + release
+	}
 	return renderer.Object{Value: value, Source: source}, nil
+}
+
+// at is a mapping below others.
+func at(value map[string]any, path ...string) (map[string]any, bool) {
+	for _, key := range path {
+		below, ok := value[key].(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		value = below
+	}
+	return value, true
 }
 
 func refuseSource(source string, err error) error { return renderer.Refuse(source, 0, "%v", err) }

@@ -54,6 +54,8 @@ type walk struct {
 	files *files
 	// seen folders, by whether they were read as configuration of plugins.
 	seen map[seen]string
+	// open are the folders between the first one and the one being read.
+	open []string
 	// ownSchemas says that a kustomization replaces Kubernetes' schemas.
 	ownSchemas bool
 	origins    origins
@@ -96,6 +98,8 @@ func (w *walk) kustomization(folder string, plugins bool) (string, error) {
 	if !ok {
 		return "", renderer.Refuse(file, documents[0].Line, "a kustomization is a mapping")
 	}
+	w.open = append(w.open, folder)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
 	return file, (&visit{walk: w, folder: folder, file: file, plugins: plugins, document: documents[0], object: object}).run()
 }
 
@@ -150,7 +154,27 @@ func (v *visit) run() error {
 	}
 	v.generated("configMapGenerator", "ConfigMap")
 	v.generated("secretGenerator", "Secret")
-	return refuseAddresses(v.file, v.document)
+	if err := refuseAddresses(v.file, v.document); err != nil || !v.plugins {
+		return err
+	}
+	return v.patchesOfPlugins()
+}
+
+// patchesOfPlugins looks at what changes the configuration of plugins.
+func (v *visit) patchesOfPlugins() error {
+	return each(v.document.Value, "", "", func(key, at, text string) error {
+		if key == "patch" {
+			return checkPlugins(v.file, v.document.LineOfPointer(at), []byte(text))
+		}
+		if !pathKeys[key] || outside(v.folder, text) {
+			return nil
+		}
+		file := path.Join(v.folder, text)
+		if data, err := v.walk.files.ReadFile(file); err == nil {
+			return checkPlugins(file, 1, data)
+		}
+		return nil
+	})
 }
 
 func (v *visit) warn(one field) {
@@ -200,8 +224,10 @@ func (v *visit) entry(one field, at, text string) error {
 	case err != nil:
 		return v.refuse(at, "%v", err)
 	case info.IsDir():
-		if full == v.folder || strings.HasPrefix(v.folder+"/", full+"/") {
-			return v.refuse(at, "%q is the kustomization itself or above it, which is a cycle", text)
+		for _, open := range v.walk.open {
+			if full == "." || strings.HasPrefix(open+"/", full+"/") {
+				return v.refuse(at, "%q is a cycle: it holds %s, which is built on this kustomization", text, open)
+			}
 		}
 		_, err := v.walk.kustomization(full, v.plugins || one.plugins)
 		return err
