@@ -4,26 +4,32 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/periplus-fleet/periplus/plugins/decrypter/sops"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
 	"github.com/periplus-fleet/periplus/plugins/renderer/jsonnet"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/sdk"
+	"github.com/periplus-fleet/periplus/plugins/sdk/decrypter"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // BuiltInPlugin comes with the hub and runs as any other: as a process of its own.
 type BuiltInPlugin struct {
 	Name, Type string
 	// Always starts it without a declaration; others need a configuration.
-	Always  bool
-	service func() sdk.Service
+	Always bool
+	// renderer that it is, or decrypter.
+	renderer  func() renderer.Renderer
+	decrypter func() decrypter.Decrypter
 }
 
 // BuiltIn plugins.
 func BuiltIn() []BuiltInPlugin {
 	return []BuiltInPlugin{
-		{Name: "helm", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(helm.New()) }},
-		{Name: "kustomize", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(kustomize.Renderer{}) }},
-		{Name: "jsonnet", Type: "renderer", Always: true, service: func() sdk.Service { return sdk.Renderer(jsonnet.New()) }},
+		{Name: "helm", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return helm.New() }},
+		{Name: "kustomize", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return kustomize.Renderer{} }},
+		{Name: "jsonnet", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return jsonnet.New() }},
+		{Name: "sops", Type: "decrypter", decrypter: func() decrypter.Decrypter { return sops.New() }},
 	}
 }
 
@@ -31,8 +37,12 @@ func BuiltIn() []BuiltInPlugin {
 func Serve(name string) error {
 	var names []string
 	for _, one := range BuiltIn() {
+		if one.Name == name && one.renderer != nil {
+			sdk.Serve(sdk.Renderer(one.renderer()))
+			return nil
+		}
 		if one.Name == name {
-			sdk.Serve(one.service())
+			sdk.Serve(sdk.Decrypter(one.decrypter()))
 			return nil
 		}
 		names = append(names, one.Name)

@@ -2,6 +2,8 @@ package plugins_test
 
 import (
 	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 	"testing/fstest"
 
@@ -14,6 +16,17 @@ func TestContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := t.TempDir()
+	sealed := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("../../api/sops/testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	if err := os.WriteFile(filepath.Join(keys, "right.agekey"), sealed("right.agekey"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	configMap := &fstest.MapFile{Data: []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: one}\ndata: {a: b}\n")}
 	for name, plugin := range map[string]contract.Plugin{
 		"helm": {Fixture: web},
@@ -22,6 +35,8 @@ func TestContract(t *testing.T) {
 			"kustomization.yaml":     {Data: []byte("namePrefix: a-\nresources: [one.yaml, base]\n")}}},
 		"jsonnet": {Path: "main.jsonnet", Fixture: fstest.MapFS{"lib.libsonnet": {Data: []byte("{name: 'one'}\n")},
 			"main.jsonnet": {Data: []byte("local lib = import 'lib.libsonnet'; {apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: lib.name}}\n")}}},
+		"sops": {Config: map[string]any{"keysDir": keys}, Encrypted: map[string]contract.Secret{
+			"file.bin": {Format: "binary", Data: sealed("file.bin"), Plaintext: sealed("plain/file.txt")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plugin.Command = []string{"/proc/self/exe", "plugin", name}

@@ -5,7 +5,6 @@ package plugins
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,7 +31,8 @@ const drainPatience = 10 * time.Second
 
 // Config of the plugins.
 type Config struct {
-	// Command serves a built-in plugin when its name is appended: periplus-hub's own program and "plugin".
+	// Command serves a built-in plugin when its name is appended: periplus-hub's own program and "plugin". Without it the
+	// built-in renderers run in this process, which is for hubs that are a part of another program.
 	Command []string
 	// File declares external plugins and changes limits of built-in ones; "" declares none. Dir holds their programs.
 	File, Dir string
@@ -48,9 +48,11 @@ type Config struct {
 // Plugins that run.
 type Plugins struct {
 	host *host.Host
-	stop context.CancelFunc
-	done sync.WaitGroup
-	once sync.Once
+	// inProcess are renderers that run here.
+	inProcess []renderer.Renderer
+	stop      context.CancelFunc
+	done      sync.WaitGroup
+	once      sync.Once
 }
 
 // Types of plugins that the hub knows.
@@ -83,7 +85,12 @@ func Start(ctx context.Context, cfg Config) (*Plugins, error) {
 		cfg.Log.Info("plugin", "name", one.Name, "type", one.Type, "version", one.Version, "typeVersion", one.TypeVersion, "source", one.Source, "state", one.State)
 	}
 	publishing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p := &Plugins{host: started, stop: stop}
+	p := &Plugins{host: started, inProcess: []renderer.Renderer{manifests.Renderer{}}, stop: stop}
+	for _, one := range BuiltIn() {
+		if len(cfg.Command) == 0 && one.renderer != nil {
+			p.inProcess = append(p.inProcess, one.renderer())
+		}
+	}
 	if cfg.Store != nil {
 		p.done.Go(func() { state.Publish(publishing, cfg.Store, cfg.Log, started.List) })
 	}
@@ -108,7 +115,7 @@ func merge(cfg Config, declared []host.Declaration) ([]host.Declaration, error) 
 			}
 			declaration = changed
 		}
-		if one.Always || declaration.Config != nil {
+		if len(cfg.Command) > 0 && (one.Always || declaration.Config != nil) {
 			out = append(out, declaration)
 		}
 	}
@@ -122,15 +129,12 @@ func merge(cfg Config, declared []host.Declaration) ([]host.Declaration, error) 
 		one.Dir = cfg.Dir
 		out = append(out, one)
 	}
-	if len(cfg.Command) == 0 {
-		return nil, errors.New("cannot start the built-in plugins: no command serves them")
-	}
 	return out, nil
 }
 
-// Renderers of all plugins, and the one of plain manifests, which runs in this process.
+// Renderers of all plugins, and those that run in this process: that of plain manifests always does.
 func (p *Plugins) Renderers() []renderer.Renderer {
-	out := []renderer.Renderer{manifests.Renderer{}}
+	out := slices.Clone(p.inProcess)
 	for _, one := range p.of(renderers.Type()) {
 		out = append(out, renderers.New(one))
 	}

@@ -107,6 +107,16 @@ func TestBuiltInRenderers(t *testing.T) {
 	}
 }
 
+func TestWithoutACommand(t *testing.T) {
+	started := start(t, func(cfg *plugins.Config) { cfg.Command = nil })
+	if list := started.List(); len(list) != 0 {
+		t.Errorf("processes were started: %+v", list)
+	}
+	for _, name := range []string{"manifests", "helm", "kustomize", "jsonnet"} {
+		find(t, started, name)
+	}
+}
+
 // words is the store's part that the state goes through.
 type words struct{ put chan store.Word }
 

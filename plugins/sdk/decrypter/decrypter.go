@@ -17,7 +17,7 @@ type Decrypter interface {
 type Request struct {
 	// Path in the repository, for messages.
 	Path string
-	// Format is yaml, json, dotenv, ini or binary.
+	// Format is yaml, json, dotenv or binary.
 	Format string
 	Data   []byte
 }

@@ -25,7 +25,7 @@ type DecryptRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Of the repository; for messages.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
-	// yaml, json, dotenv, ini or binary.
+	// yaml, json, dotenv or binary.
 	Format        string `protobuf:"bytes,2,opt,name=format,proto3" json:"format,omitempty"`
 	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
 	unknownFields protoimpl.UnknownFields
