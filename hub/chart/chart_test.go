@@ -1,7 +1,6 @@
 package chart_test
 
 import (
-	"context"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -23,34 +21,9 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/chart"
 	"github.com/periplus-fleet/periplus/hub/chart/charttest"
+	"github.com/periplus-fleet/periplus/hub/chart/record"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 )
-
-// records in memory.
-type records struct {
-	mu   sync.Mutex
-	kept map[chart.Key]chart.Resolved
-}
-
-func (r *records) ChartRecord(_ context.Context, key chart.Key) (chart.Resolved, bool, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	found, ok := r.kept[key]
-	return found, ok, nil
-}
-
-func (r *records) PutChartRecord(_ context.Context, key chart.Key, record chart.Resolved) (chart.Resolved, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if found, ok := r.kept[key]; ok {
-		return found, nil
-	}
-	if r.kept == nil {
-		r.kept = map[chart.Key]chart.Resolved{}
-	}
-	r.kept[key] = record
-	return record, nil
-}
 
 // tree of a repository.
 type tree struct{ fstest.MapFS }
@@ -73,14 +46,14 @@ type world struct {
 	*testing.T
 	server  *charttest.Server
 	http    *httptest.Server
-	records *records
+	records *record.Memory
 	dir     string
 	clock   time.Time
 	charts  *chart.Charts
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, server: &charttest.Server{}, records: &records{}, dir: t.TempDir(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{T: t, server: &charttest.Server{}, records: &record.Memory{}, dir: t.TempDir(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	w.http = httptest.NewServer(w.server)
 	t.Cleanup(w.http.Close)
 	w.restart()
