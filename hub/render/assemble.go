@@ -25,20 +25,28 @@ const hookAnnotation = "helm.sh/hook"
 var serverFields = []string{"uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp",
 	"deletionGracePeriodSeconds", "ownerReferences"}
 
-// assemble makes the revision of the final objects.
-func assemble(namespace string, objects []renderer.Object, secretKey []byte) (*Variant, error) {
+// assembly makes the revision of the final objects.
+type assembly struct {
+	in      Input
+	freezer freezer
+	base    *base
+}
+
+func (a assembly) variant(objects []renderer.Object) (*Variant, error) {
 	if len(objects) == 0 {
 		return nil, errors.New("it renders to no objects; to take it off its clusters, remove the bundle or its target")
 	}
-	variant := &Variant{Manifest: content.Manifest{DefaultNamespace: namespace}, Blobs: map[content.Digest][]byte{}}
-	seen := map[content.ObjectID]string{}
+	namespace := a.in.Inputs.Namespace
+	variant := &Variant{Manifest: content.Manifest{DefaultNamespace: namespace, Items: make([]content.Item, 0, len(objects))},
+		Blobs: make(map[content.Digest][]byte, len(objects))}
+	seen := make(map[content.ObjectID]string, len(objects))
 	for _, object := range objects {
-		item, blob, err := freeze(object, secretKey)
+		one, err := a.freeze(object)
 		if err != nil {
 			return nil, err
 		}
 		// An object that leaves its namespace to the bundle is the same as one that names it.
-		id := item.ObjectID
+		id := one.item.ObjectID
 		for _, same := range []content.ObjectID{id, withNamespace(id, "", namespace), withNamespace(id, namespace, "")} {
 			if other, twice := seen[same]; twice {
 				file, line := splitSource(object.Source)
@@ -46,13 +54,42 @@ func assemble(namespace string, objects []renderer.Object, secretKey []byte) (*V
 			}
 		}
 		seen[id] = object.Source
-		variant.Manifest.Items = append(variant.Manifest.Items, item)
-		variant.Blobs[item.Digest] = blob
+		variant.add(one)
 	}
 	variant.Manifest.Sort()
+	slices.Sort(variant.Required)
+	variant.Required = slices.Compact(variant.Required)
 	revision, err := variant.Manifest.Digest()
 	variant.Revision = revision
 	return variant, err
+}
+
+// freeze takes what the base has ready where the object is the base's own.
+func (a assembly) freeze(object renderer.Object) (frozen, error) {
+	if one, ok := a.base.frozen[identityOf(object.Value)]; ok {
+		return one, nil
+	}
+	return a.freezer.freeze(a.in, object)
+}
+
+func (v *Variant) add(one frozen) {
+	v.Manifest.Items = append(v.Manifest.Items, one.item)
+	v.Blobs[one.item.Digest] = one.blob
+	if one.judged != nil {
+		if v.judged == nil {
+			v.judged = map[content.Digest][]byte{}
+		}
+		v.judged[one.item.Digest] = one.judged
+	}
+	if one.item.Hook != nil {
+		v.Required = append(v.Required, content.CapabilityHooks)
+	}
+	if one.item.Sealed {
+		v.Required = append(v.Required, content.CapabilitySealed)
+	}
+	if len(one.item.Once) > 0 {
+		v.Required = append(v.Required, content.CapabilityOnce)
+	}
 }
 
 // withNamespace replaces one namespace by another; other identities stay.
@@ -61,38 +98,6 @@ func withNamespace(id content.ObjectID, from, to string) content.ObjectID {
 		id.Namespace = to
 	}
 	return id
-}
-
-// freeze checks one object and turns it into its item and content.
-func freeze(object renderer.Object, secretKey []byte) (content.Item, []byte, error) {
-	file, line := splitSource(object.Source)
-	refuse := func(format string, args ...any) (content.Item, []byte, error) {
-		return content.Item{}, nil, renderer.Refuse(file, line, format, args...)
-	}
-	if _, sealed := object.Value["sops"]; sealed {
-		return refuse("SOPS-encrypted documents are not supported in this version")
-	}
-	id, problem := identify(object.Value)
-	if problem != "" {
-		return refuse("%s", problem)
-	}
-	if problem := checkMetadata(object.Value["metadata"].(map[string]any)); problem != "" {
-		return refuse("%s: %s", id, problem)
-	}
-	bare := maps.Clone(object.Value)
-	delete(bare, "status")
-	metadata := maps.Clone(object.Value["metadata"].(map[string]any))
-	delete(metadata, "creationTimestamp")
-	bare["metadata"] = metadata
-	blob, err := content.CanonicalJSON(bare)
-	if err != nil {
-		return refuse("%s: %v", id, err)
-	}
-	digest := content.Sum(blob)
-	if id.Group == "" && id.Kind == "Secret" {
-		digest = content.SumSecret(secretKey, blob)
-	}
-	return content.Item{ObjectID: id, Phase: content.PhaseOf(id.Group, id.Kind), Digest: digest, Source: object.Source}, blob, nil
 }
 
 // identify reads an object's identity; problem says what is missing.
@@ -129,7 +134,7 @@ func identify(value map[string]any) (id content.ObjectID, problem string) {
 	return id, ""
 }
 
-func checkMetadata(metadata map[string]any) (problem string) {
+func checkMetadata(metadata map[string]any, hook bool) (problem string) {
 	if metadata["generateName"] != nil {
 		return "metadata.generateName is not supported; use metadata.name"
 	}
@@ -150,8 +155,8 @@ func checkMetadata(metadata map[string]any) (problem string) {
 			switch {
 			case slices.Contains(laterAnnotations, key) && field == "annotations":
 				return "annotation " + key + " is not supported in this version"
-			case key == hookAnnotation && field == "annotations":
-				return "Helm hooks are not supported in this version (annotation " + key + ")"
+			case key == hookAnnotation && field == "annotations" && !hook:
+				return "annotation " + key + ": hooks are those of charts; declare source: {helm: {}}"
 			case strings.HasPrefix(key, v1alpha1.Group+"/"):
 				return "metadata." + field + "." + key + ": names of " + v1alpha1.Group + "/ are set by the agent"
 			}

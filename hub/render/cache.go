@@ -3,9 +3,6 @@ package render
 import (
 	"container/list"
 	"sync"
-
-	"github.com/periplus-fleet/periplus/api/content"
-	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
 // cache keeps the values used last, up to a size in bytes.
@@ -56,25 +53,13 @@ func (c *cache[V]) put(key string, value V, size int) {
 	}
 }
 
-func sizeOf(objects []renderer.Object) (int, error) {
-	size := 0
-	for _, object := range objects {
-		data, err := content.CanonicalJSON(object.Value)
-		if err != nil {
-			return 0, err
-		}
-		size += len(data) + len(object.Source)
+// replace a value by another.
+func (c *cache[V]) replace(key string, value V, size int) {
+	c.mu.Lock()
+	if element, ok := c.entries[key]; ok {
+		c.size -= c.order.Remove(element).(cached[V]).size
+		delete(c.entries, key)
 	}
-	return size, nil
-}
-
-func (v *Variant) size() int {
-	size := 0
-	for _, blob := range v.Blobs {
-		size += len(blob)
-	}
-	for _, item := range v.Manifest.Items {
-		size += len(item.Group) + len(item.Kind) + len(item.Namespace) + len(item.Name) + len(item.Digest) + len(item.Source)
-	}
-	return size
+	c.mu.Unlock()
+	c.put(key, value, size)
 }

@@ -10,7 +10,8 @@ import (
 // Object is one object of a variant, decoded.
 type Object struct {
 	content.Item
-	// Value is a copy of the caller's own. That of a Secret is in the clear: mask it before it is shown.
+	// Value is a copy of the caller's own, as policies see it: that of a sealed object is encrypted. What Digest.Secret() says
+	// is in the clear: mask it before it is shown.
 	Value map[string]any
 }
 
@@ -18,7 +19,7 @@ type Object struct {
 func (v *Variant) Objects() ([]Object, error) {
 	objects := make([]Object, 0, len(v.Manifest.Items))
 	for _, item := range v.Manifest.Items {
-		value, err := DecodeBlob(v.Blobs[item.Digest])
+		value, err := DecodeBlob(v.Judged(item.Digest))
 		if err != nil {
 			return nil, fmt.Errorf("cannot decode %s of revision %s: %w", item.ObjectID, v.Revision, err)
 		}

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
@@ -14,36 +16,60 @@ import (
 const maxDifferences = 5
 
 // prove renders content that is new a second time: output that differs would give every rendering another revision, and the
-// fleet no rest.
+// fleet no rest. What generate.once names may differ.
 func (r *Renderer) prove(ctx context.Context, plan basePlan, first []renderer.Object) error {
-	if _, ok := r.proven.get(plan.content); ok {
+	if _, ok := r.proven.get(plan.proof); ok {
 		return nil
 	}
-	again, err := plan.renderer.Render(ctx, plan.request)
+	if r.disk != nil {
+		if _, ok := r.disk.Get(provenEntry + plan.proof); ok {
+			r.proven.put(plan.proof, true, 1)
+			return nil
+		}
+	}
+	again, err := r.ask(ctx, plan)
 	if err != nil {
 		return fmt.Errorf("the second of two renderings failed: %w", err)
 	}
-	if err := sameOutput(first, again.Objects); err != nil {
+	if err := sameOutput(plan.once, first, again.Objects); err != nil {
 		return err
 	}
-	r.proven.put(plan.content, true, 1)
+	r.proven.put(plan.proof, true, 1)
+	r.store(provenEntry, plan.proof, []byte("1"))
 	return nil
 }
 
-func sameOutput(first, second []renderer.Object) error {
+func sameOutput(once []v1alpha1.FieldRule, first, second []renderer.Object) error {
 	if len(first) != len(second) {
 		return fmt.Errorf("two renderings gave %d and %d objects: the output must be the same each time", len(first), len(second))
 	}
 	for i := range first {
-		paths := differences(first[i].Value, second[i].Value, "")
+		allowed := pointersOf(once, first[i].Value)
+		paths := slices.DeleteFunc(differences(first[i].Value, second[i].Value, ""), func(path string) bool {
+			return slices.ContainsFunc(allowed, func(above string) bool { return covers(above, path) })
+		})
 		if len(paths) == 0 {
 			continue
 		}
 		file, line := splitSource(first[i].Source)
-		return renderer.Refuse(file, line, "%s: two renderings differ at %v: the output must be the same each time (no random values, dates or generated certificates)",
-			describe(first[i].Value), paths[:min(len(paths), maxDifferences)])
+		return renderer.Refuse(file, line, "%s: two renderings differ at %s: the output must be the same each time (no random values, dates or generated certificates)%s",
+			describe(first[i].Value), strings.Join(paths[:min(len(paths), maxDifferences)], ", "), hint(first[i].Value, paths))
 	}
 	return nil
+}
+
+// hint says how to keep what differs, in bundle.yaml's words.
+func hint(object map[string]any, paths []string) string {
+	id, problem := identify(object)
+	if problem != "" || slices.ContainsFunc(paths, namesObject) {
+		return ""
+	}
+	return fmt.Sprintf("; to keep what the first rendering for a cluster gives, declare generate: {once: [{kind: %s, name: %s, pointers: [%s]}]}",
+		id.Kind, id.Name, strings.Join(paths, ", "))
+}
+
+func namesObject(pointer string) bool {
+	return slices.Contains([]string{"", "/apiVersion", "/kind", "/metadata", "/metadata/name", "/metadata/namespace"}, pointer)
 }
 
 // differences lists the JSON pointers at which two values differ.

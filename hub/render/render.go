@@ -6,10 +6,13 @@ package render
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 
@@ -18,11 +21,14 @@ import (
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/render/basecache"
+	"github.com/periplus-fleet/periplus/hub/render/generated"
 	"github.com/periplus-fleet/periplus/hub/target"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
 	"github.com/periplus-fleet/periplus/plugins/renderer/jsonnet"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
 	"github.com/periplus-fleet/periplus/plugins/renderer/manifests"
+	"github.com/periplus-fleet/periplus/plugins/sdk/decrypter"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
@@ -39,10 +45,21 @@ const DefaultKubeVersion = "v1.36.0"
 type Config struct {
 	// Renderers by name; nil is Builtin().
 	Renderers []renderer.Renderer
-	// SecretKey names the content of Secrets.
+	// SecretKey names the content of Secrets, and is what the key of the cache on disk is derived from.
 	SecretKey []byte
-	// CacheBytes of each cache; 0 is DefaultCacheBytes.
+	// CacheBytes of each cache in memory; 0 is DefaultCacheBytes.
 	CacheBytes int
+	// Folder keeps bases over restarts; "" keeps none. FolderBytes bounds it; 0 is basecache.DefaultBytes.
+	Folder      string
+	FolderBytes int64
+	// Decrypter of bundles with decrypt: hub; nil refuses them.
+	Decrypter decrypter.Decrypter
+	// Generated keeps what generate.once names; nil keeps nothing, so that each rendering gives new values.
+	Generated generated.Keeper
+	// Unmasked shows what renderers say of secret inputs: for a person who has the keys, never for a hub.
+	Unmasked bool
+	// Log of what fails without a rendering failing; nil is none.
+	Log *slog.Logger
 }
 
 // Builtin renderers, which run in this process.
@@ -54,16 +71,25 @@ func Builtin() []renderer.Renderer {
 type Renderer struct {
 	renderers map[string]renderer.Renderer
 	secretKey []byte
-	bases     *cache[[]renderer.Object]
-	variants  *cache[*Variant]
-	// proven are the contents that were rendered twice and gave the same.
-	proven *cache[bool]
-	flight singleflight.Group
-	stats  struct{ bases, baseHits, variants, variantHits atomic.Uint64 }
+	decrypter decrypter.Decrypter
+	keeper    generated.Keeper
+	unmasked  bool
+	log       *slog.Logger
+
+	bases *cache[*base]
+	// disk is below bases; nil where there is none.
+	disk     *basecache.Cache
+	uses     *uses
+	variants *variantCache
+	// proven are the contents that were rendered twice and gave the same, refused the mistakes that were found.
+	proven  *cache[bool]
+	refused *cache[error]
+	flight  singleflight.Group
+	stats   struct{ bases, baseHits, restored, variants, variantHits atomic.Uint64 }
 }
 
-// Stats count since the start.
-type Stats struct{ Bases, BaseHits, Variants, VariantHits uint64 }
+// Stats count since the start. Bases that were restored from disk are hits, too.
+type Stats struct{ Bases, BaseHits, Restored, Variants, VariantHits uint64 }
 
 // Input of one variant.
 type Input struct {
@@ -71,18 +97,45 @@ type Input struct {
 	// Tree of the target's ref; nil is the bundle's own.
 	Tree   Tree
 	Inputs target.Inputs
+	// Chart that the source names in a repository, fetched, with its digest and version; nil where the chart is in Tree.
+	Chart        fs.FS
+	ChartID      string
+	ChartVersion string
 	// ClusterVersion of Kubernetes as declared; only charts see it.
 	ClusterVersion string
+	// APIVersions that the cluster serves, as group/version/Kind and sorted; nil where it was never heard.
+	APIVersions []string
+	// ClusterUID is asked for where the bundle generates values: they are the cluster's own.
+	ClusterUID string
+	// Secret says that some of the inputs' values come from a Secret.
+	Secret bool
 }
 
-// Variant is one rendering of a bundle.
+// Variant is one rendering of a bundle. It is shared: nobody may change it.
 type Variant struct {
 	Manifest content.Manifest
 	Revision content.Digest
-	// Blobs are the objects' canonical JSON, those of Secrets in the clear.
+	// Blobs are the objects' content as it travels, those of Secrets in the clear.
 	Blobs map[content.Digest][]byte
-	// Required capabilities of the agent.
+	// Required capabilities of the agent, sorted.
 	Required []string
+	// Warnings of the renderer, for the bundle's author.
+	Warnings []string
+	// BaseKey names the base; see Hold.
+	BaseKey string
+	// Secret says that every object is treated as a Secret is.
+	Secret bool
+
+	// judged is what policies see where it is not the blob: sealed objects in their encrypted form.
+	judged map[content.Digest][]byte
+}
+
+// Judged is an object's JSON as policies see it; nil where the variant has no such object.
+func (v *Variant) Judged(digest content.Digest) []byte {
+	if object, ok := v.judged[digest]; ok {
+		return object
+	}
+	return v.Blobs[digest]
 }
 
 // New makes a renderer.
@@ -96,17 +149,28 @@ func New(cfg Config) (*Renderer, error) {
 	if cfg.CacheBytes == 0 {
 		cfg.CacheBytes = DefaultCacheBytes
 	}
-	r := &Renderer{renderers: map[string]renderer.Renderer{}, secretKey: cfg.SecretKey, bases: newCache[[]renderer.Object](cfg.CacheBytes),
-		variants: newCache[*Variant](cfg.CacheBytes), proven: newCache[bool](1 << 20)}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	r := &Renderer{renderers: map[string]renderer.Renderer{}, secretKey: cfg.SecretKey, decrypter: cfg.Decrypter, keeper: cfg.Generated,
+		unmasked: cfg.Unmasked, log: cfg.Log, bases: newCache[*base](cfg.CacheBytes), variants: newVariantCache(cfg.CacheBytes),
+		proven: newCache[bool](1 << 20), refused: newCache[error](1 << 20)}
 	for _, one := range cfg.Renderers {
 		r.renderers[one.Name()] = one
 	}
+	if cfg.Folder != "" {
+		var err error
+		if r.disk, err = basecache.Open(basecache.Config{Folder: cfg.Folder, Key: cfg.SecretKey, Bytes: cfg.FolderBytes}); err != nil {
+			return nil, err
+		}
+	}
+	r.uses = &uses{disk: r.disk, known: newCache[[]renderer.Used](1 << 22)}
 	return r, nil
 }
 
 // Stats of the work done and saved.
 func (r *Renderer) Stats() Stats {
-	return Stats{Bases: r.stats.bases.Load(), BaseHits: r.stats.baseHits.Load(),
+	return Stats{Bases: r.stats.bases.Load(), BaseHits: r.stats.baseHits.Load(), Restored: r.stats.restored.Load(),
 		Variants: r.stats.variants.Load(), VariantHits: r.stats.variantHits.Load()}
 }
 
@@ -115,143 +179,127 @@ func (r *Renderer) Render(ctx context.Context, in Input) (*Variant, error) {
 	if in.Tree == nil {
 		in.Tree = in.Bundle.Tree
 	}
-	base, err := r.plan(in)
+	plan, err := r.plan(in)
 	if err != nil {
 		return nil, err
 	}
-	post, err := content.CanonicalJSON(struct {
-		Base, Namespace string
-		Labels          map[string]string
-		Annotations     map[string]string
-		Patches         []v1alpha1.Patch
-		Set             []target.Set
-	}{base.key, in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Annotations, in.Inputs.Patches, in.Inputs.Set})
+	variant, err := r.variant(ctx, in, plan)
 	if err != nil {
 		return nil, fmt.Errorf("cannot render bundle %q: %w", in.Bundle.Key, err)
 	}
-	key := sum(post)
-	if variant, ok := r.variants.get(key); ok {
-		r.stats.variantHits.Add(1)
+	return variant, nil
+}
+
+func (r *Renderer) variant(ctx context.Context, in Input, plan basePlan) (*Variant, error) {
+	layer, err := content.CanonicalJSON(struct {
+		Namespace   string
+		Labels      map[string]string
+		Annotations map[string]string
+		Patches     []v1alpha1.Patch
+		Set         []target.Set
+	}{in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Annotations, in.Inputs.Patches, in.Inputs.Set})
+	if err != nil {
+		return nil, err
+	}
+	kept, err := r.kept(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	keyOver := func(base string) string { return r.sum(base, string(layer), kept.sum()) }
+	for _, used := range r.uses.of(plan.key) {
+		if variant, ok := r.variants.get(keyOver(r.baseKey(plan, used))); ok {
+			r.stats.variantHits.Add(1)
+			return variant, nil
+		}
+	}
+	// The work is done for all who wait for it, so one caller's end does not end it.
+	base, err := r.base(context.WithoutCancel(ctx), plan)
+	if err != nil {
+		return nil, err
+	}
+	if kept, err = r.keep(ctx, plan, base, kept); err != nil {
+		return nil, err
+	}
+	key := keyOver(base.key)
+	made := false
+	variant, err, _ := r.flight.Do("variant "+key, func() (any, error) {
+		if variant, ok := r.variants.get(key); ok {
+			return variant, nil
+		}
+		made = true
+		variant, err := r.over(in, plan, base, kept)
+		if err != nil {
+			return nil, err
+		}
+		r.variants.put(key, variant)
 		return variant, nil
-	}
-	variant, err, shared := r.flight.Do("variant "+key, func() (any, error) {
-		// The work is done for all who wait for it, so one caller's end does not end it.
-		return r.render(context.WithoutCancel(ctx), in, base)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot render bundle %q: %w", in.Bundle.Key, err)
+		return nil, err
 	}
-	if shared {
+	if !made {
 		r.stats.variantHits.Add(1)
 	}
-	result := variant.(*Variant)
-	r.variants.put(key, result, result.size())
-	return result, nil
+	return variant.(*Variant), nil
 }
 
-func (r *Renderer) render(ctx context.Context, in Input, base basePlan) (*Variant, error) {
-	objects, err := r.base(ctx, base)
-	if err != nil {
-		return nil, err
-	}
+// over lays the post layer over a base.
+func (r *Renderer) over(in Input, plan basePlan, base *base, kept keptValues) (*Variant, error) {
 	r.stats.variants.Add(1)
+	objects, once, err := kept.putBack(base.objects)
+	if err != nil {
+		return nil, err
+	}
 	if objects, err = post(in, objects); err != nil {
-		return nil, err
+		return nil, r.conceal(plan, err)
 	}
-	return assemble(in.Inputs.Namespace, objects, r.secretKey)
-}
-
-// basePlan is a request to a renderer with the key of its result.
-type basePlan struct {
-	renderer renderer.Renderer
-	request  renderer.Request
-	key      string
-	// content is the key of what is read, without the inputs.
-	content string
-}
-
-func (r *Renderer) plan(in Input) (basePlan, error) {
-	name, request := "manifests", renderer.Request{FS: in.Tree, Dir: in.Bundle.Path}
-	switch source := in.Inputs.Source; {
-	case source == nil:
-	case source.Helm != nil:
-		name, request.Path, request.ValuesFiles = "helm", source.Helm.Chart, source.Helm.ValuesFiles
-		request.ReleaseName = source.Helm.ReleaseName
-	case source.Kustomize != nil:
-		name, request.Path = "kustomize", source.Kustomize.Path
-	case source.Plugin != nil || source.Git != nil:
-		return basePlan{}, fmt.Errorf("cannot render bundle %q: its source is not supported in this version", in.Bundle.Key)
-	}
-	chosen, ok := r.renderers[name]
-	if !ok {
-		return basePlan{}, fmt.Errorf("cannot render bundle %q: there is no renderer %q", in.Bundle.Key, name)
-	}
-	hash, err := contentHash(in)
-	if err != nil {
-		return basePlan{}, fmt.Errorf("cannot render bundle %q: %w", in.Bundle.Key, err)
-	}
-	if chosen.TakesValues() {
-		request.Values, request.Namespace = in.Inputs.Values, in.Inputs.Namespace
-		request.Capabilities.KubeVersion = in.ClusterVersion
-		if request.Capabilities.KubeVersion == "" {
-			request.Capabilities.KubeVersion = DefaultKubeVersion
-		}
-		if request.ReleaseName == "" {
-			_, request.ReleaseName, _ = strings.Cut(string(in.Bundle.Key), "/")
-		}
-	} else if len(in.Inputs.Values) > 0 {
-		return basePlan{}, renderer.Refuse(in.Bundle.File, in.Bundle.LineOf("spec.values"), "spec.values: renderer %s takes no values; use set or patches", name)
-	}
-	plan := basePlan{renderer: chosen, request: request, content: chosen.Name() + " " + chosen.Version() + " " + hash + " " + request.Dir + " " + request.Path}
-	bare := request
-	bare.FS = nil
-	data, err := content.CanonicalJSON(struct {
-		Content string
-		Request renderer.Request
-	}{plan.content, bare})
-	if err != nil {
-		return basePlan{}, fmt.Errorf("cannot render bundle %q: %w", in.Bundle.Key, err)
-	}
-	plan.key = sum(data)
-	return plan, nil
-}
-
-func contentHash(in Input) (string, error) {
-	if in.Bundle.Tree != nil && in.Tree == in.Bundle.Tree {
-		return in.Bundle.TreeHash, nil
-	}
-	return fleet.ContentHash(in.Tree, in.Bundle.Path, v1alpha1.BundleSpec{Source: in.Inputs.Source})
-}
-
-// base returns a renderer's output, from the cache where it is there. It is shared: nobody may change it.
-func (r *Renderer) base(ctx context.Context, plan basePlan) ([]renderer.Object, error) {
-	if objects, ok := r.bases.get(plan.key); ok {
-		r.stats.baseHits.Add(1)
-		return objects, nil
-	}
-	objects, err, _ := r.flight.Do("base "+plan.key, func() (any, error) {
-		r.stats.bases.Add(1)
-		result, err := plan.renderer.Render(ctx, plan.request)
-		if err != nil {
-			return nil, err
-		}
-		if err := r.prove(ctx, plan, result.Objects); err != nil {
-			return nil, err
-		}
-		size, err := sizeOf(result.Objects)
-		if err != nil {
-			return nil, err
-		}
-		r.bases.put(plan.key, result.Objects, size)
-		return result.Objects, nil
-	})
+	work := assembly{in: in, freezer: freezer{secretKey: r.secretKey, secret: plan.secret, once: once}, base: base}
+	variant, err := work.variant(objects)
 	if err != nil {
 		return nil, err
 	}
-	return objects.([]renderer.Object), nil
+	variant.Warnings, variant.BaseKey, variant.Secret = base.warnings, base.key, plan.secret
+	return variant, nil
 }
 
-func sum(data []byte) string {
-	digest := sha256.Sum256(data)
-	return hex.EncodeToString(digest[:])
+// Hold says which bases must stay on disk, by Variant.BaseKey, instead of those that it was told before: those of every
+// assignment.
+func (r *Renderer) Hold(baseKeys map[string]bool) {
+	if r.disk == nil {
+		return
+	}
+	held := make([]string, 0, 2*len(baseKeys))
+	for key := range baseKeys {
+		// Without what was asked at the first look-up, the base would not be found.
+		first, _, _ := strings.Cut(key, ".")
+		held = append(held, baseEntry+key, usesEntry+first)
+	}
+	if err := r.disk.Hold(held); err != nil {
+		r.log.Warn("cannot hold renderings", "error", err)
+	}
+}
+
+// Names of the entries on disk.
+const (
+	baseEntry   = "base "
+	usesEntry   = "uses "
+	provenEntry = "proven "
+)
+
+func (r *Renderer) store(entry, key string, data []byte) {
+	if r.disk == nil {
+		return
+	}
+	if err := r.disk.Put(entry+key, data); err != nil {
+		r.log.Warn("cannot keep a rendering", "error", err)
+	}
+}
+
+// sum of parts, under the secret key: the parts may hold what nobody may guess.
+func (r *Renderer) sum(parts ...string) string {
+	mac := hmac.New(sha256.New, r.secretKey)
+	for _, part := range parts {
+		_, _ = fmt.Fprintf(mac, "%d %s", len(part), part)
+	}
+	return hex.EncodeToString(mac.Sum(nil))
 }

@@ -126,7 +126,7 @@ func TestRenderRefuses(t *testing.T) {
 		"OurLabel":       {reason: "Our labels belong to the agent.", file: config(", labels: {fleet.periplus.dev/managed: 'true'}"), line: 1},
 		"NumberLabel":    {reason: "Labels are strings.", file: config(", labels: {a: 1}"), line: 1},
 		"UID":            {reason: "What a cluster set is no declaration.", file: config(", uid: abc"), line: 1},
-		"Sops":           {reason: "Sealed documents are refused.", file: config("") + "sops: {mac: x}\n", line: 1},
+		"SealedName":     {reason: "What names an object is in the clear.", file: "apiVersion: v1\nkind: Secret\nmetadata:\n  name: x\n  namespace: ENC[AES256_GCM,data:x]\nsops: {mac: x}\n", line: 1},
 		"Kustomization":  {reason: "A kustomization is no object.", file: "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nmetadata: {name: x}\n", line: 1},
 		"PatchNoMatch":   {reason: "A patch that changes nothing is a mistake.", file: config(""), inputs: target.Inputs{Patches: []v1alpha1.Patch{{Target: &v1alpha1.ObjectMatch{Kind: "X"}, Patch: "a: 1"}}}, line: 1},
 		"PatchRenames":   {reason: "A patch cannot change the identity.", file: config(""), inputs: target.Inputs{Patches: []v1alpha1.Patch{{Target: &v1alpha1.ObjectMatch{}, Patch: `[{"op":"replace","path":"/metadata/name","value":"y"}]`}}}, line: 1},
@@ -183,7 +183,7 @@ func TestRenderKustomize(t *testing.T) {
 	for _, item := range variant.Manifest.Items {
 		got[item.ObjectID.String()] = item.Source
 	}
-	want := map[string]string{"Deployment.apps my-web": "base/d.yaml", "ConfigMap my-c-4h2mbtbbt6": "bundles/app/overlay/kustomization.yaml"}
+	want := map[string]string{"Deployment.apps my-web": "base/d.yaml:1", "ConfigMap my-c-4h2mbtbbt6": "bundles/app/overlay/kustomization.yaml:3"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -212,8 +212,6 @@ func TestRenderHelm(t *testing.T) {
 		"bundles/app/chart/templates/NOTES.txt":   "hello",
 		"bundles/app/chart/templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ include \"n\" . }}, labels: {{ .Values.labels | toJson }}}\ndata: {r: \"{{ .Values.replicas }}\", ns: {{ .Release.Namespace }}, v: {{ .Capabilities.KubeVersion.Version }}, l: \"{{ lookup \"v1\" \"Secret\" \"a\" \"b\" }}\"}\n",
 		"bundles/app/prod.yaml":                   "replicas: 2\n",
-		"bundles/app/hook/Chart.yaml":             "apiVersion: v2\nname: hook\nversion: 1.0.0\n",
-		"bundles/app/hook/templates/h.yaml":       "apiVersion: v1\nkind: Pod\nmetadata: {name: x, annotations: {helm.sh/hook: pre-install}}\n",
 		"bundles/app/random/Chart.yaml":           "apiVersion: v2\nname: random\nversion: 1.0.0\n",
 		"bundles/app/random/templates/r.yaml":     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {password: {{ randAlphaNum 20 }}}\n",
 		"bundles/app/missing/Chart.yaml":          "apiVersion: v2\nname: missing\nversion: 1.0.0\ndependencies: [{name: redis, version: 1.0.0, repository: 'https://x'}]\n",
@@ -239,10 +237,9 @@ func TestRenderHelm(t *testing.T) {
 		t.Error(diff)
 	}
 	for name, tc := range map[string]struct{ chart, values, file, says string }{
-		"Hook":       {chart: "hook", file: "bundles/app/hook/templates/h.yaml", says: "hook"},
 		"Random":     {chart: "random", file: "bundles/app/random/templates/r.yaml", says: "/data/password"},
 		"Dependency": {chart: "missing", file: "bundles/app/missing/Chart.yaml", says: "redis"},
-		"Schema":     {chart: "chart", values: "text", file: "bundles/app/chart/Chart.yaml", says: "replicas"},
+		"Schema":     {chart: "chart", values: "text", file: "bundles/app/chart/values.schema.json", says: "replicas"},
 		"NoChart":    {chart: "none", file: "bundles/app/none", says: "Chart.yaml"},
 	} {
 		inputs := target.Inputs{Source: helm(tc.chart)}
