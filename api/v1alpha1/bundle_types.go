@@ -104,9 +104,9 @@ type BundleSpec struct {
 	Health Health `json:"health,omitempty"`
 }
 
-// BundleSource is exactly one of its fields.
+// BundleSource is one of its fields.
 //
-// +kubebuilder:validation:XValidation:rule="(has(self.helm) ? 1 : 0) + (has(self.kustomize) ? 1 : 0) + (has(self.jsonnet) ? 1 : 0) + (has(self.plugin) ? 1 : 0) + (has(self.git) ? 1 : 0) <= 1",message="at most one of helm, kustomize, jsonnet, plugin and git"
+// +kubebuilder:validation:MaxProperties=1
 type BundleSource struct {
 	// +optional
 	Helm *HelmSource `json:"helm,omitempty"`
