@@ -56,7 +56,7 @@ func TestPost(t *testing.T) {
 		"MergeByKey": {
 			reason: "Lists of Kubernetes' own kinds are merged by their keys; new items come last, $patch: delete takes one away.",
 			text:   workload,
-			inputs: target.Inputs{Patches: anyPatch("spec: {template: {spec: {containers: [{name: c, image: k}, {name: a, image: z}, {name: b, $patch: delete}], volumes: [{name: v, emptyDir: null, hostPath: {path: /x}}]}}}")},
+			inputs: target.Inputs{Patches: anyPatch("spec: {template: {spec: {containers: [{name: a, image: z}, {name: c, image: k}, {name: b, $patch: delete}], volumes: [{name: v, emptyDir: null, hostPath: {path: /x}}]}}}")},
 			want:   `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"labels":{"a":"b"},"name":"x"},"spec":{"template":{"spec":{"containers":[{"image":"z","name":"a"},{"image":"k","name":"c"}],"volumes":[{"hostPath":{"path":"/x"},"name":"v"}]}}}}`,
 		},
 		"MergeOthers": {
@@ -122,8 +122,8 @@ func TestPostRefuses(t *testing.T) {
 	}{
 		"Test":        {reason: "A failed test is named by its operation and its object.", inputs: ops("- {op: add, path: /a, value: 1}\n- {op: test, path: /kind, value: Pod}"), line: 7, says: "spec.patches[0]: ConfigMap x (bundles/app/a.yaml:1): operation 1: "},
 		"NoParent":    {reason: "So is a path that leads nowhere.", inputs: ops("[{op: replace, path: /spec/a, value: 1}]"), line: 7, says: "operation 0: "},
-		"UnknownOp":   {reason: "A slip in an operation is not skipped.", inputs: ops("[{op: put, path: /a}]"), line: 7, says: `operation 0: "put" is none of add`},
-		"NoPath":      {reason: "A path is required.", inputs: ops("[{op: remove}]"), line: 7, says: "operation 0: path is missing"},
+		"UnknownOp":   {reason: "A slip in an operation is not skipped.", inputs: ops("[{op: put, path: /a}]"), line: 7, says: "unsupported operation"},
+		"NoPath":      {reason: "A path is required.", inputs: ops("[{op: remove}]"), line: 7, says: "missing path"},
 		"Rename":      {reason: "A patch with a new name would be another object.", inputs: ops("[{op: replace, path: /metadata/name, value: y}]"), line: 7, says: "names the object"},
 		"Syntax":      {reason: "The line inside the patch is named.", inputs: ops("a: 1\nb: [\n"), line: 7, says: "line 2"},
 		"TwoPatches":  {reason: "One document is one patch.", inputs: ops("a: 1\n---\nb: 1\n"), line: 7, says: "one document, not 2"},
