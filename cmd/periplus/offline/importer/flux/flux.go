@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	toolkit    = ".toolkit.fluxcd.io"
+	own        = ".fluxcd.io"
 	systemName = "flux-system"
 )
 
@@ -68,6 +68,8 @@ type form struct {
 type cluster struct {
 	name    string
 	sources map[string]importer.Document
+	// artifacts are folders of the repository that an ArtifactGenerator names.
+	artifacts map[string]string
 	// configs are the data of ConfigMaps and Secrets that are in the repository, by kind namespace/name.
 	configs map[string]map[string]string
 	// of says which parts each kustomization gave.
@@ -90,7 +92,7 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 	}
 	var clusters []*cluster
 	for _, folder := range folders {
-		c := &cluster{name: importer.Name(path.Base(folder)), sources: map[string]importer.Document{}, configs: map[string]map[string]string{},
+		c := &cluster{name: importer.Name(path.Base(folder)), sources: map[string]importer.Document{}, configs: map[string]map[string]string{}, artifacts: map[string]string{},
 			of: map[string][]string{}, namespaces: map[string]bool{}, seen: map[string]bool{}}
 		r.repo.Cluster(c.name)
 		r.repo.Report.Translated(importer.Position{File: folder}, "cluster "+c.name, "FleetCluster "+c.name+", which joins with `periplus cluster join "+c.name+"`")

@@ -57,6 +57,9 @@ func (r *reading) checkout(c *cluster, ref reference, namespace, folder string) 
 	if ref.Namespace != "" {
 		namespace = ref.Namespace
 	}
+	if root, ok := c.artifacts[namespace+"/"+ref.Name]; ok && ref.Kind == "ExternalArtifact" {
+		return root, ""
+	}
 	d, known := c.sources[ref.Kind+" "+namespace+"/"+ref.Name]
 	if !known {
 		if ref.Name == systemName {
@@ -109,7 +112,7 @@ func (r *reading) build(c *cluster, d importer.Document, k kustomization, folder
 	for _, one := range built.objects {
 		object := r.locate(one)
 		switch {
-		case strings.HasSuffix(object.Group(), toolkit):
+		case strings.HasSuffix(object.Group(), own):
 			gone = append(gone, drop(object))
 			releases, inner = r.sort(c, object, releases, inner)
 		default:
@@ -165,6 +168,8 @@ func (r *reading) sort(c *cluster, d importer.Document, releases, inner []import
 		inner = append(inner, d)
 	case "GitRepository", "OCIRepository", "HelmRepository", "HelmChart", "Bucket":
 		c.sources[d.Kind+" "+d.Namespace+"/"+d.Name] = d
+	case "ArtifactGenerator":
+		r.artifacts(c, d)
 	default:
 		r.repo.Report.LeftOut(d.At(""), d.What(), "the kind has no equal that could be written", "see the how-to for what takes its place")
 	}

@@ -71,6 +71,7 @@ type kustomization struct {
 		DeletionPolicy     string           `json:"deletionPolicy"`
 		Interval           any              `json:"interval"`
 		RetryInterval      any              `json:"retryInterval"`
+		Validation         any              `json:"validation"`
 	} `json:"spec"`
 }
 
@@ -192,5 +193,29 @@ type source struct {
 		Timeout   any        `json:"timeout"`
 		Provider  any        `json:"provider"`
 		Layer     any        `json:"layerSelector"`
+	} `json:"spec"`
+}
+
+// artifactGenerator splits a repository into artifacts.
+type artifactGenerator struct {
+	object `json:",inline"`
+	Spec   struct {
+		Sources []struct {
+			Alias     string `json:"alias"`
+			Kind      string `json:"kind"`
+			Name      string `json:"name"`
+			Namespace string `json:"namespace"`
+		} `json:"sources"`
+		Artifacts []struct {
+			Name           string `json:"name"`
+			OriginRevision string `json:"originRevision"`
+			Revision       string `json:"revision"`
+			Copy           []struct {
+				From     string   `json:"from"`
+				To       string   `json:"to"`
+				Exclude  []string `json:"exclude"`
+				Strategy string   `json:"strategy"`
+			} `json:"copy"`
+		} `json:"artifacts"`
 	} `json:"spec"`
 }
