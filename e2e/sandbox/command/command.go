@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/periplus-fleet/periplus/e2e/sandbox"
 	"github.com/periplus-fleet/periplus/e2e/sandbox/check"
@@ -42,6 +44,8 @@ func beside() string {
 }
 
 func (o *options) config(out io.Writer) sandbox.Config {
+	// A library warns, with a stack, when nobody has said where its log goes; the sandbox's parts have logs of their own.
+	ctrl.SetLogger(logr.Discard())
 	fleet := o.fleet
 	if fleet == "" {
 		// The example lies beside bin/ in a checkout.
