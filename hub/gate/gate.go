@@ -136,7 +136,11 @@ func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item conte
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, fmt.Errorf("cannot decode %s: more than one document", item.ObjectID)
 	}
-	prepared, err := engine.Prepare(object, namespace)
+	prepare := engine.Prepare
+	if item.Digest.Secret() {
+		prepare = engine.PrepareSecret
+	}
+	prepared, err := prepare(object, namespace)
 	if err != nil {
 		return nil, err
 	}

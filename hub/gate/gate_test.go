@@ -124,3 +124,25 @@ func TestMissingContentIsNoVerdict(t *testing.T) {
 		t.Errorf("want an error that names the object, got %v", err)
 	}
 }
+
+// TestSecretRevisionIsMasked lets a policy quote an object of no secret kind that was made of secret inputs.
+func TestSecretRevisionIsMasked(t *testing.T) {
+	s := snapshot(t, `deny contains sprintf("%v %v %v", [input.object.data, input.object.data.url, input.name])`)
+	blob := []byte(`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"url":"postgres://hunter2@db","conf":"user: app\npassword: \"opensesame\"\n"}}`)
+	for digest, shows := range map[content.Digest]bool{content.Sum(blob): true, content.SumSecret([]byte("key"), blob): false} {
+		in := request(t, s)
+		in.Manifest.Items = []content.Item{{ObjectID: content.ObjectID{Kind: "ConfigMap", Name: "c"}, Digest: digest}}
+		in.Load = func(context.Context, []content.Digest) (map[content.Digest][]byte, error) {
+			return map[content.Digest][]byte{digest: blob}, nil
+		}
+		v, err := gate.New(gate.Config{}).Check(context.Background(), in)
+		if err != nil || !v.Denied {
+			t.Fatal(v, err)
+		}
+		for _, text := range []string{v.Reason, v.Results[0].Message} {
+			if strings.Contains(text, "hunter2") != shows || strings.Contains(text, "opensesame") != shows || !strings.Contains(text, "c") {
+				t.Errorf("%s: want values shown: %v, got %q", digest, shows, text)
+			}
+		}
+	}
+}

@@ -58,8 +58,23 @@ func Prepare(object map[string]any, defaultNamespace string) (*Object, error) {
 		prepared.items = append(prepared.items, ast.Item(ast.StringTerm(key), ast.NewTerm(converted)))
 	}
 	if id.Group == "" && id.Kind == "Secret" {
-		prepared.secrets = mask(object)
+		hidden := hiding{}
+		hidden.secret(object)
+		prepared.secrets = hidden.replacer()
 	}
+	return prepared, nil
+}
+
+// PrepareSecret converts an object that was made of secret inputs, whatever its kind: no message shows any of its values.
+func PrepareSecret(object map[string]any, defaultNamespace string) (*Object, error) {
+	prepared, err := Prepare(object, defaultNamespace)
+	if err != nil {
+		return nil, err
+	}
+	hidden := hiding{}
+	hidden.secret(object)
+	hidden.object(object)
+	prepared.secrets = hidden.replacer()
 	return prepared, nil
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,16 +10,20 @@ import (
 
 const masked = "***"
 
-// mask hides the values of a Secret: as they stand, decoded, and as %q would quote them.
-func mask(object map[string]any) *strings.Replacer {
-	hidden := map[string]bool{}
-	hide := func(text string) {
-		for _, form := range []string{text, strings.TrimSpace(text), strings.Trim(strconv.Quote(text), `"`)} {
-			if form != "" {
-				hidden[form] = true
-			}
+// hiding collects texts that no message may show.
+type hiding map[string]bool
+
+// hide a text: as it stands, trimmed, and as %q would quote it.
+func (h hiding) hide(text string) {
+	for _, form := range []string{text, strings.TrimSpace(text), strings.Trim(strconv.Quote(text), `"`)} {
+		if form != "" {
+			h[form] = true
 		}
 	}
+}
+
+// secret hides the values of a Secret, decoded too.
+func (h hiding) secret(object map[string]any) {
 	for _, field := range []string{"data", "stringData"} {
 		values, _ := object[field].(map[string]any)
 		for _, value := range values {
@@ -26,18 +31,75 @@ func mask(object map[string]any) *strings.Replacer {
 			if !ok {
 				continue
 			}
-			hide(text)
+			h.hide(text)
 			if plain, err := base64.StdEncoding.DecodeString(text); err == nil && field == "data" {
-				hide(string(plain))
+				h.hide(string(plain))
 			} else if field == "stringData" {
-				hide(base64.StdEncoding.EncodeToString([]byte(text)))
+				h.hide(base64.StdEncoding.EncodeToString([]byte(text)))
 			}
 		}
 	}
+}
+
+// Shorter texts and numbers than these are no secrets, and hiding them would leave no message readable.
+const (
+	shortestText   = 3
+	shortestNumber = 4
+)
+
+// all hides everything below a value: the lines of what is a file, too, and what stands in them behind a name.
+func (h hiding) all(value any) {
+	switch typed := value.(type) {
+	case map[string]any:
+		for _, field := range typed {
+			h.all(field)
+		}
+	case []any:
+		for _, item := range typed {
+			h.all(item)
+		}
+	case string:
+		h.text(typed)
+		for line := range strings.Lines(typed) {
+			h.text(line)
+			if at := strings.IndexAny(line, ":="); at >= 0 {
+				h.text(strings.Trim(line[at+1:], "\"' \t\r\n,{}[]"))
+			}
+		}
+	case bool, nil:
+	default:
+		if text := fmt.Sprint(typed); len(text) >= shortestNumber {
+			h.hide(text)
+		}
+	}
+}
+
+func (h hiding) text(text string) {
+	if len(strings.TrimSpace(text)) >= shortestText {
+		h.hide(text)
+	}
+}
+
+// object hides everything of an object but what names it.
+func (h hiding) object(object map[string]any) {
+	metadata, _ := object["metadata"].(map[string]any)
+	for key, field := range object {
+		if key != "apiVersion" && key != "kind" && key != "metadata" {
+			h.all(field)
+		}
+	}
+	for key, field := range metadata {
+		if key != "name" && key != "namespace" {
+			h.all(field)
+		}
+	}
+}
+
+func (h hiding) replacer() *strings.Replacer {
 	// The replacer prefers earlier pairs at the same place: the longest first, so that no rest of a longer value stays.
 	var pairs []string
-	texts := make([]string, 0, len(hidden))
-	for text := range hidden {
+	texts := make([]string, 0, len(h))
+	for text := range h {
 		texts = append(texts, text)
 	}
 	slices.SortFunc(texts, func(a, b string) int {
