@@ -2378,7 +2378,8 @@ func (x *ObjectStatus) GetSince() *timestamppb.Timestamp {
 type ObjectEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// drift-repaired, drift-reported, pruned, adopted, handed-over, created, recreated.
+	// drift-repaired, drift-reported, pruned, adopted, handed-over, created, recreated, hook-succeeded, hook-failed,
+	// hook-abandoned (not waited for), hook-left (stays after the removal).
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
