@@ -129,3 +129,11 @@ func JSON(values any) *apiextensionsv1.JSON {
 func In90Days(now time.Time) metav1.Time {
 	return metav1.NewTime(now.Add(90 * 24 * time.Hour).UTC().Truncate(time.Second))
 }
+
+// Count of things, in words.
+func Count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -49,7 +49,7 @@ func (r *reading) applicationSet(d importer.Document) error {
 		}
 		made += count
 	}
-	r.repo.Report.Translated(d.At(""), d.What(), fmt.Sprintf("%d bundles of %d applications", made, len(apps)))
+	r.repo.Report.Translated(d.At(""), d.What(), importer.Count(made, "bundle")+" of "+importer.Count(len(apps), "application"))
 	return nil
 }
 

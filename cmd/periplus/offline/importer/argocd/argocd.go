@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/url"
 	"path"
@@ -190,8 +189,8 @@ func (r *reading) checkout(repository, folder string) (root string, ok bool) {
 	}
 	clean := path.Clean(strings.Trim(folder, "/"))
 	if fs.ValidPath(clean) && importer.Exists(r.Tree, clean) {
-		if r.URL != "" || repository != "" {
-			r.repo.Report.Differs(importer.Position{File: clean}, "repository "+repository, "taken for this one, since the folder is there", "import again with --local "+repository+"=<folder>, if it is another")
+		if repository != "" {
+			r.repo.Report.Differs(importer.Position{File: "."}, "repository "+repository, "taken for this one, since the folders that it names are there", "import again with --local "+repository+"=<folder>, if it is another")
 		}
 		return ".", true
 	}
@@ -230,7 +229,7 @@ func (r *reading) children(objects []renderer.Object, parent importer.Document) 
 		}
 	}
 	if own > 0 {
-		r.repo.Report.Translated(parent.At(""), parent.What(), fmt.Sprintf("an app of apps: the %d objects that it holds were read", own))
+		r.repo.Report.Translated(parent.At(""), parent.What(), "an app of apps: it holds "+importer.Count(own, "object")+" of Argo CD, which were read")
 	}
 	return own, others, nil
 }

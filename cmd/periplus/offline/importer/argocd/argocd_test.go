@@ -107,7 +107,7 @@ func TestExampleAppsReport(t *testing.T) {
 		t.Error("drift is repaired where selfHeal is, and reported elsewhere")
 	}
 	text := repo.Report.Markdown("Argo CD")
-	for _, want := range []string{"| root.yaml:1 | Application argocd/apps | an app of apps: the 5 objects that it holds were read |", "sync-waves/manifests.yaml:1 | Job before: hook PreSync",
+	for _, want := range []string{"| root.yaml:1 | Application argocd/apps | an app of apps: it holds 5 objects of Argo CD, which were read |", "sync-waves/manifests.yaml:1 | Job before: hook PreSync",
 		"sync-waves/manifests.yaml:8 | sync wave", "AppProject argocd/default", "PruneLast=true", ".spec.x[] \\| .y"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)

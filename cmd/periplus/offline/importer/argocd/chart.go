@@ -49,7 +49,7 @@ func (m *making) helm(app instance, one source, to *v1alpha1.HelmSource, folder 
 	}
 	if strings.Contains(to.ReleaseName, mark) {
 		to.ReleaseName = m.Name
-		m.repo.Report.Differs(m.d.At("spec.template.metadata.name"), m.d.What()+": release name", "the release is called "+m.Name+" on every cluster, where Argo CD put the cluster's name into it",
+		m.repo.Report.Differs(m.at("spec.template.metadata.name"), m.d.What()+": release name", "the release is called "+m.Name+" on every cluster, where Argo CD put the cluster's name into it",
 			"set releaseName in targets of their own, if objects that run already are named after it")
 	}
 	if to.ReleaseName == m.Name {
@@ -57,7 +57,7 @@ func (m *making) helm(app instance, one source, to *v1alpha1.HelmSource, folder 
 	}
 	for field, given := range map[string]bool{"skipSchemaValidation": options.SkipSchema, "namespace": options.Namespace != "", "kubeVersion": options.KubeVersion != "", "apiVersions": len(options.APIVersions) > 0} {
 		if given {
-			m.repo.Report.Differs(m.d.At("spec.source.helm."+field), m.d.What()+": helm."+field, "a chart's schema always counts; namespace and capabilities are the bundle's and the cluster's", "")
+			m.repo.Report.Differs(m.at("spec.source.helm."+field), m.d.What()+": helm."+field, "a chart's schema always counts; namespace and capabilities are the bundle's and the cluster's", "")
 		}
 	}
 	if m.needsFolded(options) {
@@ -74,7 +74,7 @@ func (m *making) helm(app instance, one source, to *v1alpha1.HelmSource, folder 
 			if options.IgnoreMissing {
 				continue
 			}
-			return importer.Variant{}, &importer.UnsupportedError{At: m.d.At(fmt.Sprintf("spec.source.helm.valueFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do_: "take its name out, or add it"}
+			return importer.Variant{}, &importer.UnsupportedError{At: m.at(fmt.Sprintf("spec.source.helm.valueFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do_: "take its name out, or add it"}
 		}
 		to.ValuesFiles = append(to.ValuesFiles, path.Join(m.Add("values", map[string][]byte{path.Base(file): data}), path.Base(file)))
 	}
@@ -139,13 +139,13 @@ func (m *making) valuesFile(app instance, name, folder string) (string, error) {
 			if ok {
 				return path.Join(root, rest), nil
 			}
-			return "", &importer.UnsupportedError{At: m.d.At("spec.sources"), Why: fmt.Sprintf("values file %q is in %s, which is not here", rest, one.RepoURL),
+			return "", &importer.UnsupportedError{At: m.at("spec.sources"), Why: fmt.Sprintf("values file %q is in %s, which is not here", rest, one.RepoURL),
 				Do_: "check the repository out below this folder and import again with --local " + one.RepoURL + "=<its folder>"}
 		}
-		return "", &importer.UnsupportedError{At: m.d.At("spec.sources"), Why: fmt.Sprintf("no source has ref %q", ref), Do_: ""}
+		return "", &importer.UnsupportedError{At: m.at("spec.sources"), Why: fmt.Sprintf("no source has ref %q", ref), Do_: ""}
 	}
 	if strings.Contains(name, "://") {
-		return "", &importer.UnsupportedError{At: m.d.At("spec.source.helm.valueFiles"), Why: fmt.Sprintf("values file %q is fetched", name), Do_: "copy it into the repository"}
+		return "", &importer.UnsupportedError{At: m.at("spec.source.helm.valueFiles"), Why: fmt.Sprintf("values file %q is fetched", name), Do_: "copy it into the repository"}
 	}
 	if strings.HasPrefix(name, "/") {
 		return strings.TrimLeft(path.Clean(name), "/"), nil

@@ -38,6 +38,14 @@ type making struct {
 	d importer.Document
 }
 
+// at is where a field of the application stands: in a set's template, where it came out of one.
+func (m *making) at(field string) importer.Position {
+	if m.d.Kind == "ApplicationSet" && !strings.HasPrefix(field, "spec.template.") {
+		field = "spec.template." + field
+	}
+	return m.d.At(field)
+}
+
 // deliver makes a bundle of each source that applications share; their other sources only hold values. It returns how many.
 func (r *reading) deliver(d importer.Document, name string, apps []instance) (int, error) {
 	made := 0
@@ -119,14 +127,14 @@ func (m *making) behaviour(spec applicationSpec) {
 	report, what := m.repo.Report, m.d.What()
 	policy := spec.SyncPolicy
 	if policy == nil || policy.Automated == nil || policy.Automated.Enabled != nil && !*policy.Automated.Enabled {
-		report.Differs(m.d.At("spec.syncPolicy"), what+": synced by hand", "a commit goes out by itself", "suspend the bundle until a date where a person should decide")
+		report.Differs(m.at("spec.syncPolicy"), what+": synced by hand", "a commit goes out by itself", "suspend the bundle until a date where a person should decide")
 	}
 	if policy == nil || policy.Automated == nil || !policy.Automated.SelfHeal {
 		m.Spec.Drift.Mode = v1alpha1.DriftReport
 	}
 	if policy != nil {
 		if policy.Automated != nil && !policy.Automated.Prune {
-			report.Differs(m.d.At("spec.syncPolicy.automated.prune"), what+": prune: false", "what leaves the bundle leaves the cluster, within the prune budget", "set prune.budget to 0 objects and 0 percent, so that each removal waits for `periplus confirm`")
+			report.Differs(m.at("spec.syncPolicy.automated.prune"), what+": prune: false", "what leaves the bundle leaves the cluster, within the prune budget", "set prune.budget to 0 objects and 0 percent, so that each removal waits for `periplus confirm`")
 		}
 		m.syncOptions(*policy)
 	}
@@ -137,7 +145,7 @@ func (m *making) behaviour(spec applicationSpec) {
 
 func (m *making) syncOptions(policy syncPolicy) {
 	for i, option := range policy.SyncOptions {
-		at := m.d.At(fmt.Sprintf("spec.syncPolicy.syncOptions[%d]", i))
+		at := m.at(fmt.Sprintf("spec.syncPolicy.syncOptions[%d]", i))
 		switch option {
 		case "CreateNamespace=true":
 			var labels, annotations map[string]string
@@ -166,13 +174,13 @@ func (m *making) ignored(rule ignore, at string) {
 	for _, expression := range rule.JQ {
 		pointer, ok := jqPointer(expression)
 		if !ok {
-			m.repo.Report.LeftOut(m.d.At(at+".jqPathExpressions"), m.d.What()+": "+expression, "fields are named by JSON pointers", "name the fields in drift.ignore")
+			m.repo.Report.LeftOut(m.at(at+".jqPathExpressions"), m.d.What()+": "+expression, "fields are named by JSON pointers", "name the fields in drift.ignore")
 			continue
 		}
 		out.Pointers = append(out.Pointers, pointer)
 	}
 	if len(rule.Managers) > 0 {
-		m.repo.Report.Differs(m.d.At(at+".managedFieldsManagers"), m.d.What()+": managedFieldsManagers", "fields that a bundle does not set never count as drift, whoever manages them", "name those that it does set in drift.ignore")
+		m.repo.Report.Differs(m.at(at+".managedFieldsManagers"), m.d.What()+": managedFieldsManagers", "fields that a bundle does not set never count as drift, whoever manages them", "name those that it does set in drift.ignore")
 	}
 	if len(out.Pointers) > 0 {
 		m.Spec.Drift.Ignore = append(m.Spec.Drift.Ignore, out)

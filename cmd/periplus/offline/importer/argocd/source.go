@@ -57,7 +57,7 @@ func (m *making) variant(app instance, one source) (importer.Variant, error) {
 	}
 	switch m.kindOf(one, folder) {
 	case "plugin":
-		return importer.Variant{}, &importer.UnsupportedError{At: m.d.At("spec.source.plugin"), Why: "a config management plugin is a program of its own",
+		return importer.Variant{}, &importer.UnsupportedError{At: m.at("spec.source.plugin"), Why: "a config management plugin is a program of its own",
 			Do_: "write it as a renderer plugin (source.plugin), or commit what it renders"}
 	case "helm":
 		return m.chart(app, one, folder)
@@ -125,7 +125,7 @@ func (m *making) directory(one source, folder string) (importer.Variant, error) 
 		return importer.Variant{}, err
 	}
 	if len(files) == 0 {
-		return importer.Variant{}, &importer.UnsupportedError{At: m.d.At("spec.source"), Why: fmt.Sprintf("there are no manifests in %q", folder), Do_: ""}
+		return importer.Variant{}, &importer.UnsupportedError{At: m.at("spec.source"), Why: fmt.Sprintf("there are no manifests in %q", folder), Do_: ""}
 	}
 	m.Add("", files)
 	return importer.Variant{}, nil
@@ -161,7 +161,7 @@ func (m *making) jsonnet(options directory, folder, name string) (importer.Varia
 		if len(jsonnet.TLAs) > 0 {
 			vars, made.ValuesAs = jsonnet.TLAs, "TLAs"
 			if len(jsonnet.ExtVars) > 0 {
-				return out, &importer.UnsupportedError{At: m.d.At("spec.source.directory.jsonnet"), Why: "values are external variables or top-level arguments, not both", Do_: "make the program take one of them"}
+				return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: "values are external variables or top-level arguments, not both", Do_: "make the program take one of them"}
 			}
 		}
 		for _, one := range vars {
@@ -169,7 +169,7 @@ func (m *making) jsonnet(options directory, folder, name string) (importer.Varia
 			if one.Code {
 				documents, err := importer.ParseDocuments("", []byte("value: "+one.Value))
 				if err != nil || len(documents) != 1 {
-					return out, &importer.UnsupportedError{At: m.d.At("spec.source.directory.jsonnet"), Why: fmt.Sprintf("%s is code, and more than a plain value", one.Name), Do_: "move it into the program"}
+					return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: fmt.Sprintf("%s is code, and more than a plain value", one.Name), Do_: "move it into the program"}
 				}
 				value = documents[0].Object["value"]
 			}

@@ -119,6 +119,9 @@ func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterM
 	for _, chosen := range where {
 		covered := slices.ContainsFunc(earlier, func(match v1alpha1.ClusterMatch) bool {
 			joint, possible, _ := both(match, chosen.match)
+			if possible {
+				joint, possible = m.simplified(joint)
+			}
 			return possible && same(joint, chosen.match)
 		})
 		if !covered {
@@ -164,6 +167,9 @@ func (m *making) customized(at string, chosen placed, one customization, where [
 	values := m.values(one.Helm, at+".helm")
 	for _, outer := range where {
 		match, possible, why := both(outer.match, chosen.match)
+		if possible {
+			match, possible = m.simplified(match)
+		}
 		if !possible {
 			if why != "" {
 				m.repo.Report.LeftOut(m.d.At(at), m.d.What()+": "+at, why, "give the group that both mean a name of its own")

@@ -163,7 +163,7 @@ func (r *reading) gitRepo(d importer.Document) error {
 			}
 		}
 	}
-	report.Translated(d.At(""), d.What(), fmt.Sprintf("%d bundles; its repo and branch belong into a FleetRepo on the hub", len(r.made)-made))
+	report.Translated(d.At(""), d.What(), importer.Count(len(r.made)-made, "bundle")+"; its repo and branch belong into a FleetRepo on the hub")
 	return nil
 }
 

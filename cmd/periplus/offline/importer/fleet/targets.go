@@ -101,6 +101,20 @@ func both(a, b v1alpha1.ClusterMatch) (match v1alpha1.ClusterMatch, possible boo
 	return out, true, ""
 }
 
+// simplified leaves out of a match what the group that it names says already; possible is false where both cannot be.
+func (r *reading) simplified(match v1alpha1.ClusterMatch) (_ v1alpha1.ClusterMatch, possible bool) {
+	of, known := r.repo.Groups[match.ClusterGroup]
+	if !known || match.ClusterSelector == nil {
+		return match, true
+	}
+	group := v1alpha1.ClusterMatch{ClusterSelector: &of}
+	joint, possible, _ := both(group, v1alpha1.ClusterMatch{ClusterSelector: match.ClusterSelector})
+	if possible && reflect.DeepEqual(joint, group) {
+		match.ClusterSelector = nil
+	}
+	return match, possible
+}
+
 func everywhere(selector *metav1.LabelSelector) bool {
 	return selector != nil && len(selector.MatchLabels) == 0 && len(selector.MatchExpressions) == 0
 }

@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -122,6 +123,9 @@ func (r *reading) build(c *cluster, d importer.Document, k kustomization, folder
 	}
 	partKey := "kustomization " + key
 	if applied > 0 {
+		if gone, err = built.prune(gone); err != nil {
+			return err
+		}
 		p := r.part(partKey, name, d)
 		p.forms = append(p.forms, r.form(c, d, k, built, gone))
 		c.of[key] = append(c.of[key], partKey)
@@ -273,6 +277,40 @@ func (r *reading) content(c *cluster, d importer.Document, k kustomization, fold
 	}
 	out.objects, err = importer.Kustomize(r.ctx, memory, folder)
 	return out, err
+}
+
+// prune takes files that hold nothing but objects of Flux's out of a kustomization that was made up, and returns which of the
+// objects still have to be taken out one by one.
+func (b *content) prune(gone []v1alpha1.Patch) ([]v1alpha1.Patch, error) {
+	if !b.made {
+		return gone, nil
+	}
+	root := path.Join(b.folder, "kustomization.yaml")
+	dropped := map[string]bool{}
+	files := map[string]bool{}
+	var problem error
+	kustomization, err := importer.EditYAML(b.files[root], func(object map[string]any) {
+		resources, _ := object["resources"].([]any)
+		object["resources"] = slices.DeleteFunc(slices.Clone(resources), func(one any) bool {
+			file := path.Join(b.folder, fmt.Sprint(one))
+			documents, err := importer.ParseDocuments(file, b.files[file])
+			foreign := func(d importer.Document) bool { return !strings.HasSuffix(d.Group(), own) }
+			if problem = errors.Join(problem, err); err != nil || len(documents) == 0 || slices.ContainsFunc(documents, foreign) {
+				return false
+			}
+			for _, d := range documents {
+				dropped[d.Kind+" "+d.Name] = true
+			}
+			files[file] = true
+			return true
+		})
+	})
+	if err = errors.Join(err, problem); err != nil {
+		return nil, err
+	}
+	b.files[root] = kustomization
+	maps.DeleteFunc(b.files, func(name string, _ []byte) bool { return files[name] })
+	return slices.DeleteFunc(gone, func(p v1alpha1.Patch) bool { return dropped[p.Target.Kind+" "+p.Target.Name] }), nil
 }
 
 // generate makes up the kustomization that Flux does: every manifest, and every folder that is a kustomization.
