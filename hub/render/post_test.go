@@ -180,6 +180,32 @@ func BenchmarkPostSet(b *testing.B) {
 	}
 }
 
+// BenchmarkRenderSet is the same from inputs to revisions.
+func BenchmarkRenderSet(b *testing.B) {
+	var text strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&text, "---\n%s", strings.Replace(deployment, "web", fmt.Sprintf("web-%d", i), 1))
+	}
+	text.WriteString("---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec: {rules: [{host: x}]}\n")
+	files := map[string]string{"bundles/app/a.yaml": text.String()}
+	in := input(files, target.Inputs{})
+	for b.Loop() {
+		r, err := New(Config{SecretKey: []byte("key")})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for cluster := range 1000 {
+			in.Inputs.Set = []target.Set{{Target: v1alpha1.ObjectMatch{Kind: "Ingress"}, Pointer: "/spec/rules/0/host", Value: fmt.Sprintf("c%d.example.com", cluster)}}
+			if _, err := r.Render(b.Context(), in); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if bases := r.Stats().Bases; bases != 1 {
+			b.Fatalf("%d base renderings", bases)
+		}
+	}
+}
+
 // BenchmarkPostPatch is the same with a strategic merge and a common label, which touch every object.
 func BenchmarkPostPatch(b *testing.B) {
 	var text strings.Builder

@@ -27,8 +27,14 @@ func (w *walk) explain(root, main string, err error) error {
 			file, fileAt = name, found
 		}
 	}
+	line := 0
+	if found := fieldOf.FindStringSubmatch(text); found != nil {
+		if document, ok := w.documents[file]; ok {
+			line = document.LineOf(found[1] + found[2])
+		}
+	}
 	// Inside the repository, "/" is its root.
-	return renderer.Refuse(file, 0, "%s", strings.ReplaceAll(tidy(text), "'/", "'"))
+	return renderer.Refuse(file, line, "%s", strings.ReplaceAll(tidy(text), "'/", "'"))
 }
 
 // lastMention of a path in a text, where it is not part of a longer one.
@@ -50,7 +56,9 @@ func lastMention(text, path string) int {
 var (
 	// asFolder is what the library adds when it tried a file that it could not read as a folder, too.
 	asFolder = regexp.MustCompile(`: must build at directory: .*$`)
-	wayDown  = regexp.MustCompile(`^(?:accumulating resources: |accumulation err='(?:[^']|'[^']*')*': |recursed accumulation of path '[^']*': )`)
+	// fieldOf a kustomization that the library could not read.
+	fieldOf = regexp.MustCompile(`Go struct field Kustomization\.([A-Za-z.]+) of type|unknown field "([A-Za-z]+)"`)
+	wayDown = regexp.MustCompile(`^(?:accumulating resources: |accumulation err='(?:[^']|'[^']*')*': |recursed accumulation of path '[^']*': )`)
 )
 
 func tidy(text string) string {

@@ -77,6 +77,8 @@ func TestRefuses(t *testing.T) {
 		"Absolute":        {reason: "Absolute paths mean the machine's.", files: map[string]string{"b/kustomization.yaml": "resources: [/etc/passwd]"}, file: "b/kustomization.yaml", line: 1, says: "leads out of the repository"},
 		"Missing":         {reason: "A missing file is named by line.", files: map[string]string{"b/kustomization.yaml": "resources:\n- ../base\n", "base/kustomization.yaml": "resources:\n\n- nope.yaml\n"}, file: "base/kustomization.yaml", line: 3, says: `"nope.yaml" is not in the repository`},
 		"Syntax":          {reason: "A broken resource is named by line.", files: map[string]string{"b/kustomization.yaml": "resources: [a.yaml]", "b/a.yaml": configMap + "data: [\n"}, file: "b/a.yaml", line: 4},
+		"UnknownField":    {reason: "A slip in a field's name is named by line.", files: map[string]string{"b/kustomization.yaml": "resources: [../c]\n", "c/kustomization.yaml": "namePrefix: x-\nresource: []\n"}, file: "c/kustomization.yaml", line: 2, says: "resource"},
+		"WrongType":       {reason: "So is a value of another type.", files: map[string]string{"b/kustomization.yaml": "namePrefix: x-\ncommonAnnotations: {a: 1}\n"}, file: "b/kustomization.yaml", line: 2, says: "commonAnnotations"},
 		"Cycle":           {reason: "A cycle ends.", files: map[string]string{"b/kustomization.yaml": "resources: [../c]", "c/kustomization.yaml": "resources: [../b]"}, file: "c/kustomization.yaml", line: 1, says: "cycle"},
 		"Patch":           {reason: "The kustomization with the patch is named, not the overlay above it.", files: map[string]string{"b/kustomization.yaml": "resources: [../base]", "base/kustomization.yaml": "resources: [a.yaml]\npatches: [{path: p.yaml}]", "base/a.yaml": configMap, "base/p.yaml": strings.Replace(configMap, "x", "y", 1)}, file: "base/kustomization.yaml", says: "no"},
 	}
@@ -88,6 +90,19 @@ func TestRefuses(t *testing.T) {
 				t.Errorf("%s\nwant %s:%d with %q, got %v", tc.reason, tc.file, tc.line, tc.says, err)
 			}
 		})
+	}
+}
+
+func TestRenderIsDeterministic(t *testing.T) {
+	files := filesOf(map[string]string{
+		"b/kustomization.yaml": "resources: [a.yaml]\nnamePrefix: p-\nlabels: [{pairs: {a: b, c: d, e: f, g: h}, includeSelectors: true}]\ncommonAnnotations: {i: j, k: l, m: z}\nconfigMapGenerator:\n- {name: one, literals: [a=1, b=2, c=3], files: [a.yaml]}\n- {name: two, literals: [a=1]}\n",
+		"b/a.yaml":             configMap + "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {selector: {q: r}}\n",
+	})
+	want := build(t, files)
+	for run := range 99 {
+		if got := build(t, files); got != want {
+			t.Fatalf("run %d differs:\n%s", run, cmp.Diff(want, got))
+		}
 	}
 }
 

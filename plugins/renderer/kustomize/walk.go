@@ -59,6 +59,8 @@ type walk struct {
 	// ownSchemas says that a kustomization replaces Kubernetes' schemas.
 	ownSchemas bool
 	origins    origins
+	// documents are the kustomizations by file.
+	documents map[string]yamldoc.Document
 	// broken are files that cannot be read as YAML, for when the library fails.
 	broken   []error
 	warnings []string
@@ -70,7 +72,7 @@ type seen struct {
 }
 
 func newWalk(ctx context.Context, from fs.FS) *walk {
-	return &walk{files: &files{ctx: ctx, from: from, read: map[string][]byte{}}, seen: map[seen]string{}, origins: origins{}}
+	return &walk{files: &files{ctx: ctx, from: from, read: map[string][]byte{}}, seen: map[seen]string{}, origins: origins{}, documents: map[string]yamldoc.Document{}}
 }
 
 // kustomization reads the one in a folder, and follows what it names; it returns the path of its file.
@@ -98,6 +100,7 @@ func (w *walk) kustomization(folder string, plugins bool) (string, error) {
 	if !ok {
 		return "", renderer.Refuse(file, documents[0].Line, "a kustomization is a mapping")
 	}
+	w.documents[file] = documents[0]
 	w.open = append(w.open, folder)
 	defer func() { w.open = w.open[:len(w.open)-1] }()
 	return file, (&visit{walk: w, folder: folder, file: file, plugins: plugins, document: documents[0], object: object}).run()

@@ -22,7 +22,7 @@ type Renderer struct{}
 func (Renderer) Name() string { return "manifests" }
 
 // Version changes when the same files give other objects.
-func (Renderer) Version() string { return "2" }
+func (Renderer) Version() string { return "3" }
 
 // TakesValues is false: plain files have no inputs.
 func (Renderer) TakesValues() bool { return false }
@@ -46,10 +46,8 @@ func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.
 			return nil
 		}
 		relative := strings.TrimPrefix(file, root+"/")
-		ignored, err := patterns.match(relative, entry.IsDir())
+		ignored := patterns.match(relative, entry.IsDir())
 		switch {
-		case err != nil:
-			return renderer.Refuse(path.Join(root, IgnoreFile), 0, "a pattern cannot be read: %v", err)
 		case ignored && entry.IsDir():
 			return fs.SkipDir
 		case ignored || entry.IsDir() && !strings.HasPrefix(entry.Name(), "."):
@@ -67,11 +65,19 @@ func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.
 }
 
 func readIgnore(files fs.FS, root string) (ignore, error) {
-	data, err := fs.ReadFile(files, path.Join(root, IgnoreFile))
+	file := path.Join(root, IgnoreFile)
+	data, err := fs.ReadFile(files, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return parseIgnore(string(data)), err
+	if err != nil {
+		return nil, err
+	}
+	patterns, line, err := parseIgnore(string(data))
+	if err != nil {
+		return nil, renderer.Refuse(file, line, "%v", err)
+	}
+	return patterns, nil
 }
 
 func isManifest(relative string) bool {

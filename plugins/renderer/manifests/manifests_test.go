@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
@@ -105,6 +106,66 @@ func TestSealedIsWordForWord(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]string{"a.yaml:1": "", "a.yaml:4": sealed, "a.yaml:12": ""}, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestIgnore(t *testing.T) {
+	cases := map[string]struct {
+		reason   string
+		patterns string
+		name     string
+		folder   bool
+		want     bool
+	}{
+		"AnyDepth":   {reason: "No slash: at any depth.", patterns: "*.md.yaml", name: "a/b/c.md.yaml", want: true},
+		"Anchored":   {reason: "A slash: from the bundle's folder on.", patterns: "a/x.yaml", name: "b/a/x.yaml"},
+		"Root":       {reason: "A leading slash anchors.", patterns: "/x.yaml", name: "a/x.yaml"},
+		"OneFolder":  {reason: "* stays in its folder.", patterns: "a/*.yaml", name: "a/b/x.yaml"},
+		"AnyFolder":  {reason: "** does not.", patterns: "a/**/x.yaml", name: "a/b/c/x.yaml", want: true},
+		"NoFolder":   {reason: "** may be nothing.", patterns: "a/**/x.yaml", name: "a/x.yaml", want: true},
+		"Folder":     {reason: "A trailing slash means folders.", patterns: "docs/", name: "docs", folder: true, want: true},
+		"NotFile":    {reason: "And not files.", patterns: "docs/", name: "docs"},
+		"TakenBack":  {reason: "! takes back.", patterns: "*.yaml\n!keep.yaml", name: "a/keep.yaml"},
+		"LastCounts": {reason: "The last match counts.", patterns: "!keep.yaml\n*.yaml", name: "keep.yaml", want: true},
+		"Class":      {reason: "Classes may be negated.", patterns: "x[!0-9].yaml", name: "xa.yaml", want: true},
+		"Escaped":    {reason: "A backslash takes a character as it is.", patterns: "\\!x\\*", name: "!x*", want: true},
+		"Dots":       {reason: "A dot is a dot.", patterns: "a.yaml", name: "aayaml"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			patterns, _, err := parseIgnore(tc.patterns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := patterns.match(tc.name, tc.folder); got != tc.want {
+				t.Errorf("%s\nwant %v", tc.reason, tc.want)
+			}
+		})
+	}
+	if _, line, err := parseIgnore("a\n\n[b\n"); err == nil || line != 3 {
+		t.Errorf("a pattern that cannot be read has no line: %d, %v", line, err)
+	}
+}
+
+func TestRenderIsDeterministic(t *testing.T) {
+	files := manyObjects(60)
+	want := ""
+	for run := range 100 {
+		result, err := Renderer{}.Render(t.Context(), renderer.Request{FS: files, Dir: "b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := content.CanonicalJSON(result)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest := string(content.Sum(text))
+		if run == 0 {
+			want = digest
+		}
+		if digest != want {
+			t.Fatalf("run %d gives another digest", run)
+		}
 	}
 }
 
