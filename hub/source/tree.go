@@ -35,9 +35,10 @@ const (
 // concurrent use. Symbolic links are followed inside the repository only; submodules and files above MaxFileSize are refused
 // by name.
 type Tree struct {
-	commit  string
-	when    time.Time
-	root    plumbing.Hash
+	commit string
+	when   time.Time
+	root   plumbing.Hash
+	// suspect tells the owner that the repository is damaged; nil where somebody else owns it.
 	suspect *atomic.Bool
 
 	mu      sync.Mutex
@@ -249,6 +250,9 @@ func (t *Tree) blob(op, name string, hash plumbing.Hash) ([]byte, error) {
 // broken notes that an object which a tree names could not be read, which only a damaged repository explains. The cause is
 // not wrapped: it must never pass for a file that is positively absent.
 func (t *Tree) broken(err error) error {
+	if t.suspect == nil {
+		return fmt.Errorf("the repository on disk lacks an object that a commit names (is it a partial clone?): %v", err)
+	}
 	t.suspect.Store(true)
 	return fmt.Errorf("the repository on disk is broken and will be cloned again: %v", err)
 }
