@@ -11,12 +11,6 @@ import (
 	"github.com/periplus-fleet/periplus/hub/fleet"
 )
 
-// Waits after failures in a row, doubled from the first to the last.
-const (
-	firstWait = 10 * time.Second
-	lastWait  = 5 * time.Minute
-)
-
 // ForBundle returns the chart of a bundle's source, its id (which names its content) and version. For a chart beside the
 // bundle that holds all of its dependencies it returns nil files and no id: such a chart is read where it stands. The
 // bundle's Tree and TreeHash are those of the content that is rendered. An *Unavailable may be tried again at its time.
@@ -25,7 +19,7 @@ func (c *Charts) ForBundle(ctx context.Context, bundle fleet.BundleDecl, source 
 		return c.beside(ctx, bundle, source, auth)
 	}
 	from := Source{Repository: source.Repository, OCI: source.OCI, Name: source.Name, Version: source.Version, Auth: auth}
-	resolved, err := c.resolved(ctx, bundle, from)
+	resolved, err := c.resolved(ctx, bundle, from, c.wait)
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -39,8 +33,8 @@ func (c *Charts) ForBundle(ctx context.Context, bundle fleet.BundleDecl, source 
 	return files, id, resolved.Version, err
 }
 
-// resolved returns the record of a source, made now where there is none.
-func (c *Charts) resolved(ctx context.Context, bundle fleet.BundleDecl, source Source) (Resolved, error) {
+// resolved returns the record of a source, made now where there is none. It waits no longer than wait.
+func (c *Charts) resolved(ctx context.Context, bundle fleet.BundleDecl, source Source, wait time.Duration) (Resolved, error) {
 	key := Key{Bundle: string(bundle.Key), Content: bundle.TreeHash, Source: source.String()}
 	if record, ok := c.remembered(key); ok {
 		return record, nil
@@ -50,7 +44,7 @@ func (c *Charts) resolved(ctx context.Context, bundle fleet.BundleDecl, source S
 		return Resolved{}, err
 	}
 	if !ok {
-		if record, err = c.record(ctx, key, source); err != nil {
+		if record, err = c.record(ctx, key, source, wait); err != nil {
 			return Resolved{}, err
 		}
 	}
@@ -73,8 +67,8 @@ func (c *Charts) remembered(key Key) (Resolved, bool) {
 	return record, ok
 }
 
-func (c *Charts) record(ctx context.Context, key Key, source Source) (Resolved, error) {
-	return attempt(ctx, c, "resolve "+key.Bundle+" "+key.Content+" "+key.Source+" "+source.Auth.id(), func(ctx context.Context) (Resolved, error) {
+func (c *Charts) record(ctx context.Context, key Key, source Source, wait time.Duration) (Resolved, error) {
+	return attempt(ctx, c, "resolve "+key.Bundle+" "+key.Content+" "+key.Source+" "+source.Auth.id(), wait, func(ctx context.Context) (Resolved, error) {
 		resolved, err := c.Resolve(ctx, source)
 		if err != nil {
 			return Resolved{}, err
@@ -95,7 +89,7 @@ func (c *Charts) completed(ctx context.Context, bundle fleet.BundleDecl, source 
 	if found := c.find(id); ok && found != nil {
 		return found, id, nil
 	}
-	out, err := attempt(ctx, c, name+" "+source.Auth.id(), work)
+	out, err := attempt(ctx, c, name+" "+source.Auth.id(), c.wait, work)
 	if err != nil {
 		return nil, "", err
 	}
@@ -110,53 +104,6 @@ func (c *Charts) completed(ctx context.Context, bundle fleet.BundleDecl, source 
 	}
 	c.keep(out.id, out.files)
 	return out.files, out.id, nil
-}
-
-// attempt does a work once for all who ask at a time, and holds it back for a while after it failed.
-func attempt[V any](ctx context.Context, c *Charts, name string, work func(context.Context) (V, error)) (V, error) {
-	value, err, _ := c.flight.Do(name, func() (any, error) {
-		wait, err := c.held(name)
-		if err != nil {
-			return nil, err
-		}
-		// The work is done for all who wait for it, so one caller's end does not end it.
-		value, err := work(context.WithoutCancel(ctx))
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if err == nil {
-			delete(c.failed, name)
-			return value, nil
-		}
-		wait = min(max(2*wait, firstWait), lastWait)
-		unavailable := &Unavailable{Again: c.now().Add(wait), Cause: err}
-		c.failed[name] = failure{unavailable, wait}
-		return nil, unavailable
-	})
-	if err != nil {
-		var none V
-		return none, err
-	}
-	return value.(V), nil
-}
-
-// held returns the failure that still holds a work back, or how long the last one did.
-func (c *Charts) held(name string) (time.Duration, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	last, ok := c.failed[name]
-	if !ok {
-		return 0, nil
-	}
-	if c.now().Before(last.Again) {
-		return 0, last.Unavailable
-	}
-	for other, one := range c.failed {
-		// What nobody asked for since long is forgotten.
-		if c.now().Sub(one.Again) > time.Hour {
-			delete(c.failed, other)
-		}
-	}
-	return last.wait, nil
 }
 
 // beside completes a chart that stands in the repository.

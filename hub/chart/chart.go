@@ -57,18 +57,6 @@ type Records interface {
 	PutChartRecord(ctx context.Context, key Key, record Resolved) (Resolved, error)
 }
 
-// Unavailable is a chart that cannot be had now: the repository is away, refuses, or does not have it yet.
-type Unavailable struct {
-	// Again is when it is tried again; asking earlier gives the same answer.
-	Again time.Time
-	Cause error
-}
-
-func (u *Unavailable) Error() string { return u.Cause.Error() }
-
-// Unwrap gives the cause.
-func (u *Unavailable) Unwrap() error { return u.Cause }
-
 // Config of Charts.
 type Config struct {
 	// Dir is a folder of this hub process's own for packages.
@@ -76,6 +64,8 @@ type Config struct {
 	Records Records
 	// CacheBytes of Dir; 0 is DefaultCacheBytes.
 	CacheBytes int64
+	// Wait of one who asks for a chart that is not there yet. Default DefaultWait.
+	Wait time.Duration
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -85,6 +75,9 @@ type Charts struct {
 	disk    *disk
 	records Records
 	now     func() time.Time
+	wait    time.Duration
+	hosts   *hosts
+	indexes *indexes
 	flight  singleflight.Group
 
 	mu sync.Mutex
@@ -96,11 +89,6 @@ type Charts struct {
 	ids    map[string]string
 	open   map[string]*opened
 	opened int
-}
-
-type failure struct {
-	*Unavailable
-	wait time.Duration
 }
 
 // opened is an unpacked chart.
@@ -115,6 +103,9 @@ func New(cfg Config) (*Charts, error) {
 	if cfg.CacheBytes == 0 {
 		cfg.CacheBytes = DefaultCacheBytes
 	}
+	if cfg.Wait == 0 {
+		cfg.Wait = DefaultWait
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -122,7 +113,8 @@ func New(cfg Config) (*Charts, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Charts{disk: disk, records: cfg.Records, now: cfg.Now, known: map[Key]Resolved{}, failed: map[string]failure{},
+	return &Charts{disk: disk, records: cfg.Records, now: cfg.Now, wait: cfg.Wait,
+		hosts: &hosts{}, indexes: &indexes{now: cfg.Now}, known: map[Key]Resolved{}, failed: map[string]failure{},
 		ids: map[string]string{}, open: map[string]*opened{}}, nil
 }
 
@@ -132,7 +124,7 @@ type repository interface {
 	fetch(ctx context.Context, what found) ([]byte, error)
 }
 
-func (s Source) repository() (repository, error) {
+func (c *Charts) repository(s Source) (repository, error) {
 	switch {
 	case s.OCI != "" && s.Repository != "":
 		return nil, errors.New("source.helm has repository and oci: give one of them")
@@ -141,15 +133,18 @@ func (s Source) repository() (repository, error) {
 	case s.Name == "":
 		return nil, errors.New("source.helm.name is missing: it names the chart in the repository")
 	default:
-		return newClassic(s.Repository, s.Auth)
+		return newClassic(s.Repository, s.Auth, c.indexes)
 	}
 }
 
 // Resolve asks the repository which version is meant now, and fetches it.
 func (c *Charts) Resolve(ctx context.Context, source Source) (Resolved, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	where, err := source.repository()
+	ctx, leave, err := c.hosts.enter(ctx, source)
+	if err != nil {
+		return Resolved{}, fmt.Errorf("cannot resolve chart %q: %w", source, err)
+	}
+	defer leave()
+	where, err := c.repository(source)
 	if err != nil {
 		return Resolved{}, fmt.Errorf("cannot resolve chart %q: %w", source, err)
 	}
@@ -180,9 +175,12 @@ func (c *Charts) load(ctx context.Context, source Source, resolved Resolved) ([]
 	if err != nil || ok {
 		return data, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	where, err := source.repository()
+	ctx, leave, err := c.hosts.enter(ctx, source)
+	if err != nil {
+		return nil, fmt.Errorf("cannot fetch chart %q: %w", source, err)
+	}
+	defer leave()
+	where, err := c.repository(source)
 	if err != nil {
 		return nil, fmt.Errorf("cannot fetch chart %q: %w", source, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -48,23 +49,28 @@ type world struct {
 	http    *httptest.Server
 	records *record.Memory
 	dir     string
-	clock   time.Time
+	clock   *atomic.Int64
 	charts  *chart.Charts
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, server: &charttest.Server{}, records: &record.Memory{}, dir: t.TempDir(), clock: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &world{T: t, server: &charttest.Server{}, records: &record.Memory{}, dir: t.TempDir(), clock: &atomic.Int64{}}
+	w.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixMicro())
 	w.http = httptest.NewServer(w.server)
 	t.Cleanup(w.http.Close)
 	w.restart()
 	return w
 }
 
+func (w *world) now() time.Time { return time.UnixMicro(w.clock.Load()).UTC() }
+
+func (w *world) pass(d time.Duration) { w.clock.Add(d.Microseconds()) }
+
 // restart is another life of the hub process.
 func (w *world) restart() {
 	w.Helper()
 	var err error
-	if w.charts, err = chart.New(chart.Config{Dir: w.dir, Records: w.records, Now: func() time.Time { return w.clock }}); err != nil {
+	if w.charts, err = chart.New(chart.Config{Dir: w.dir, Records: w.records, Wait: time.Minute, Now: w.now}); err != nil {
 		w.Fatal(err)
 	}
 }
@@ -158,6 +164,7 @@ func TestResolvedOnce(t *testing.T) {
 			expect("the first time", "one", "2.0.0", true)
 			w.server.Chart("app", "2.2.0", charttest.Simple(t, "app", "2.2.0"))
 			w.server.Push("team/app", "2.2.0", charttest.Simple(t, "app", "2.2.0"))
+			w.pass(time.Hour)
 			expect("again", "one", "2.0.0", false)
 			w.restart()
 			expect("after a restart", "one", "2.0.0", false)
@@ -244,6 +251,7 @@ func TestCredentialsStayAtHome(t *testing.T) {
 		t.Errorf("a redirect is followed: got %q, %v", got, err)
 	}
 	w.server.Redirects = nil
+	w.pass(time.Hour)
 	w.server.Files["/charts/index.yaml"] = fmt.Appendf(nil, "entries: {app: [{version: 1.0.0, urls: [%q]}]}", away.URL+"/elsewhere.tgz")
 	w.dir = t.TempDir()
 	w.restart()
@@ -292,7 +300,7 @@ func TestOutage(t *testing.T) {
 	w.server.Down = true
 	_, err := w.version("one", source, chart.Auth{})
 	var unavailable *chart.Unavailable
-	if !errors.As(err, &unavailable) || !unavailable.Again.Equal(w.clock.Add(10*time.Second)) {
+	if !errors.As(err, &unavailable) || !unavailable.Again.Equal(w.now().Add(10*time.Second)) {
 		t.Fatalf("an outage says when it is tried again: got %v", err)
 	}
 	w.server.Down = false
@@ -300,9 +308,57 @@ func TestOutage(t *testing.T) {
 	if _, err := w.version("one", source, chart.Auth{}); err == nil || w.server.Count() != 0 {
 		t.Errorf("before that nobody is asked: got %v", err)
 	}
-	w.clock = unavailable.Again
+	w.pass(unavailable.Again.Sub(w.now()))
 	if got, err := w.version("one", source, chart.Auth{}); err != nil || got != "1.5.0+build.7" {
 		t.Errorf("then it is: got %q, %v", got, err)
+	}
+}
+
+func TestAHostThatHangs(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	goOn := make(chan struct{})
+	slow := newServer(t, http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		<-goOn
+		w.server.ServeHTTP(out, r)
+	}))
+	var err error
+	if w.charts, err = chart.New(chart.Config{Dir: w.dir, Records: w.records, Wait: 50 * time.Millisecond, Now: w.now}); err != nil {
+		t.Fatal(err)
+	}
+	source := v1alpha1.HelmSource{Repository: slow + "/charts", Name: "app", Version: "1.x"}
+	for range 100 {
+		// Only the first one waits.
+		_, err := w.version("one", source, chart.Auth{})
+		var unavailable *chart.Unavailable
+		if !errors.As(err, &unavailable) || !strings.Contains(err.Error(), "being fetched") {
+			t.Fatalf("nobody waits for a host that hangs: got %v", err)
+		}
+	}
+	close(goOn)
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		w.pass(time.Second)
+		got, err := w.version("one", source, chart.Auth{})
+		if err == nil && got == "1.5.0+build.7" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("once it answers the chart is there: got %q, %v", got, err)
+		}
+	}
+}
+
+func TestAnIndexServesManyBundles(t *testing.T) {
+	w := newWorld(t)
+	w.fill()
+	for i := range 5 {
+		if _, err := w.version(fmt.Sprint("content ", i), v1alpha1.HelmSource{Repository: w.repository(), Name: "app", Version: "1.x"}, chart.Auth{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if count := w.server.Count(); count != 2 {
+		t.Errorf("one index and one package are fetched, not %d files", count)
 	}
 }
 
@@ -371,7 +427,7 @@ func TestCacheIsBounded(t *testing.T) {
 	w := newWorld(t)
 	w.fill()
 	var err error
-	if w.charts, err = chart.New(chart.Config{Dir: w.dir, Records: w.records, CacheBytes: 1000, Now: func() time.Time { w.clock = w.clock.Add(time.Second); return w.clock }}); err != nil {
+	if w.charts, err = chart.New(chart.Config{Dir: w.dir, Records: w.records, CacheBytes: 1000, Now: func() time.Time { w.pass(time.Second); return w.now() }}); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range []string{"1.0.0", "1.4.0", "2.0.0", "2.1.0-rc.1", "1.5.0+build.7"} {

@@ -16,12 +16,13 @@ import (
 
 // classic is a repository with an index.yaml.
 type classic struct {
-	base   *url.URL
-	auth   Auth
-	client *http.Client
+	base    *url.URL
+	auth    Auth
+	client  *http.Client
+	indexes *indexes
 }
 
-func newClassic(repository string, auth Auth) (*classic, error) {
+func newClassic(repository string, auth Auth, indexes *indexes) (*classic, error) {
 	base, err := url.Parse(repository)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return nil, fmt.Errorf("source.helm.repository %q is no http or https URL", repository)
@@ -33,7 +34,7 @@ func newClassic(repository string, auth Auth) (*classic, error) {
 		base.Path += "/"
 	}
 	client, err := newClient(auth, base.Scheme == "http")
-	return &classic{base: base, auth: auth, client: client}, err
+	return &classic{base: base, auth: auth, client: client, indexes: indexes}, err
 }
 
 // index is what we read of index.yaml.
@@ -55,15 +56,9 @@ type found struct {
 }
 
 func (c *classic) find(ctx context.Context, name, asked string) (found, error) {
-	where := c.base.JoinPath("index.yaml")
-	where.RawQuery = c.base.RawQuery
-	data, err := get(ctx, c.client, c.base, c.auth, where, maxIndex)
+	read, err := c.indexes.get(c.base.String()+" "+c.auth.id(), func() (index, error) { return c.readIndex(ctx) })
 	if err != nil {
 		return found{}, err
-	}
-	read, err := readIndex(data)
-	if err != nil {
-		return found{}, fmt.Errorf("cannot read %s: %w", where.Redacted(), err)
 	}
 	entries, ok := read.Entries[name]
 	if !ok {
@@ -96,7 +91,21 @@ func (c *classic) find(ctx context.Context, name, asked string) (found, error) {
 	return found{}, fmt.Errorf("its index has no version %s", version)
 }
 
-func readIndex(data []byte) (index, error) {
+func (c *classic) readIndex(ctx context.Context) (index, error) {
+	where := c.base.JoinPath("index.yaml")
+	where.RawQuery = c.base.RawQuery
+	data, err := get(ctx, c.client, c.base, c.auth, where, maxIndex)
+	if err != nil {
+		return index{}, err
+	}
+	read, err := parseIndex(data)
+	if err != nil {
+		return index{}, fmt.Errorf("cannot read %s: %w", where.Redacted(), err)
+	}
+	return read, nil
+}
+
+func parseIndex(data []byte) (index, error) {
 	var out index
 	if trimmed := strings.TrimSpace(string(data[:min(len(data), 512)])); strings.HasPrefix(trimmed, "{") {
 		err := json.Unmarshal(data, &out)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -113,6 +114,7 @@ func TestDependenciesOfAFetchedChart(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `dependency "app" of chart "shop": cannot resolve`) {
 		t.Errorf("credentials go to the chart's own repository only: got %v", err)
 	}
+	w.pass(time.Hour)
 	w.server.Chart("shop", "1.0.0", charttest.Package(t, "shop", map[string]string{"Chart.yaml": fmt.Sprintf(
 		"apiVersion: v2\nname: shop\nversion: 1.0.0\ndependencies: [{name: app, version: 1.0.0, repository: %q}, {name: db, version: 1.x, repository: %q}]\n", w.repository(), away+"/charts")}))
 	files, _, version, err := w.charts.ForBundle(t.Context(), bundle("two"), &v1alpha1.HelmSource{Repository: w.repository(), Name: "shop"}, chart.Auth{Username: "me", Password: "hunter2"})
