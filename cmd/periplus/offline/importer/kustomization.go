@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -179,7 +180,7 @@ func EditYAML(data []byte, edit func(object map[string]any)) ([]byte, error) {
 		}
 		i += 2
 	}
-	for _, key := range sortedKeys(after) {
+	for _, key := range slices.Sorted(maps.Keys(after)) {
 		if have, ok := before[key]; ok && reflect.DeepEqual(have, after[key]) {
 			continue
 		}
@@ -203,15 +204,6 @@ func setKey(mapping *yaml.Node, key string, value any) error {
 	}
 	mapping.Content = append(mapping.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, &node)
 	return nil
-}
-
-func sortedKeys(object map[string]any) []string {
-	keys := make([]string, 0, len(object))
-	for key := range object {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func encode(value any) ([]byte, error) {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -14,7 +14,7 @@ import (
 // PatchesOf turns a kustomization that stands behind a chart into patches of a bundle. What of it is no patch is returned as
 // the names of its fields.
 func PatchesOf(files fs.FS, folder string, d Document) (patches []v1alpha1.Patch, rest []string, err error) {
-	for _, field := range sortedKeys(d.Object) {
+	for _, field := range slices.Sorted(maps.Keys(d.Object)) {
 		list, _ := d.Object[field].([]any)
 		switch field {
 		case "apiVersion", "kind", "metadata":
@@ -127,9 +127,4 @@ func Patches(target *v1alpha1.ObjectMatch, text string) ([]v1alpha1.Patch, error
 		out = append(out, v1alpha1.Patch{Target: target, Patch: split})
 	}
 	return out, nil
-}
-
-// Plain says which fields of rest are not among those that are known to change nothing.
-func Plain(rest []string, known ...string) []string {
-	return slices.DeleteFunc(slices.Clone(rest), func(field string) bool { return slices.Contains(known, field) })
 }

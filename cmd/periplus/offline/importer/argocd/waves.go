@@ -1,6 +1,7 @@
 package argocd
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func (m *making) reportWave(at importer.Position) {
 // withoutHooks takes hooks out of manifests: they would stay applied, where Argo CD runs them at a moment.
 func (m *making) withoutHooks(folder string, files map[string][]byte) (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, name := range sortedFiles(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		documents, err := importer.ParseDocuments(path.Join(folder, name), files[name])
 		if err != nil {
 			return nil, err
@@ -80,13 +81,4 @@ func (m *making) withoutHooks(folder string, files map[string][]byte) (map[strin
 		}
 	}
 	return out, nil
-}
-
-func sortedFiles(files map[string][]byte) []string {
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

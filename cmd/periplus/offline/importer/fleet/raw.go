@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -103,7 +104,7 @@ func (m *making) overlaid(base map[string][]byte, overlays []string) (*v1alpha1.
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, name := range sortedFiles(own) {
+		for _, name := range slices.Sorted(maps.Keys(own)) {
 			target := strings.Replace(path.Base(name), "_patch.", ".", 1)
 			if target == path.Base(name) {
 				files[name], replaced = own[name], true
@@ -121,7 +122,7 @@ func (m *making) overlaid(base map[string][]byte, overlays []string) (*v1alpha1.
 		return nil, patches, nil
 	}
 	names := make([]any, 0, len(files))
-	for _, name := range sortedFiles(files) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
 		names = append(names, name)
 	}
 	kustomization, err := importer.YAML(map[string]any{"resources": names})
@@ -153,13 +154,4 @@ func filePatches(file string, target, patch []byte) ([]v1alpha1.Patch, error) {
 		out = append(out, found...)
 	}
 	return out, nil
-}
-
-func sortedFiles(files map[string][]byte) []string {
-	names := make([]string, 0, len(files))
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -135,7 +136,7 @@ func condition(match v1alpha1.ClusterMatch) (text string, ok bool) {
 		terms = append(terms, fmt.Sprintf("cluster.name in [%s]", quoted(match.ClusterNames)))
 	}
 	if match.ClusterSelector != nil {
-		for _, key := range sortedKeys(match.ClusterSelector.MatchLabels) {
+		for _, key := range slices.Sorted(maps.Keys(match.ClusterSelector.MatchLabels)) {
 			terms = append(terms, fmt.Sprintf("(%q in cluster.labels && cluster.labels[%q] == %q)", key, key, match.ClusterSelector.MatchLabels[key]))
 		}
 		for _, e := range match.ClusterSelector.MatchExpressions {
@@ -163,13 +164,4 @@ func quoted(values []string) string {
 		out = append(out, fmt.Sprintf("%q", value))
 	}
 	return strings.Join(out, ", ")
-}
-
-func sortedKeys(object map[string]string) []string {
-	keys := make([]string, 0, len(object))
-	for key := range object {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
