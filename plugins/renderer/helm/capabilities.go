@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"helm.sh/helm/v4/pkg/chart/common"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
@@ -88,12 +89,24 @@ func newCapabilities(given renderer.Capabilities, whole bool) (*capabilities, er
 	own.HelmVersion.Version = helmVersion
 	own.APIVersions = slices.Clone(given.APIVersions)
 	if len(own.APIVersions) == 0 {
-		own.APIVersions = slices.Clone(common.DefaultVersionSet)
+		own.APIVersions = slices.Clone(builtIn())
 	}
 	// Helm's own list has another order in each process.
 	slices.Sort(own.APIVersions)
 	return &capabilities{Real: own, Whole: whole, Asked: &asked{}}, nil
 }
+
+// builtIn is what Kubernetes itself serves: Helm's list, and the kinds in it, which every real cluster's list has.
+var builtIn = sync.OnceValue(func() common.VersionSet {
+	out := slices.Clone(common.DefaultVersionSet)
+	for kind := range scheme.Scheme.AllKnownTypes() {
+		version := kind.GroupVersion().String()
+		if slices.Contains(common.DefaultVersionSet, version) && !strings.HasSuffix(kind.Kind, "Options") && !strings.HasSuffix(kind.Kind, "List") {
+			out = append(out, version+"/"+kind.Kind)
+		}
+	}
+	return out
+})
 
 // KubeVersion is .Capabilities.KubeVersion.
 func (c *capabilities) KubeVersion() *common.KubeVersion {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -154,16 +156,16 @@ func TestUsed(t *testing.T) {
 
 func TestCapabilities(t *testing.T) {
 	all := `"{{ .Capabilities.KubeVersion }} {{ .Capabilities.KubeVersion.GitVersion }} {{ .Capabilities.KubeVersion.Major }}.{{ .Capabilities.KubeVersion.Minor }} {{ .Capabilities.HelmVersion.Version }}` +
-		` {{ .Capabilities.APIVersions.Has "apps/v1" }} {{ .Capabilities.APIVersions.Has "example.com/v1" }} {{ join "," (slice .Capabilities.APIVersions 0 1) }}"`
+		` {{ .Capabilities.APIVersions.Has "apps/v1" }} {{ .Capabilities.APIVersions.Has "example.com/v1" }} {{ join "," (slice .Capabilities.APIVersions 0 1) }} {{ .Capabilities.APIVersions.Has "networking.k8s.io/v1/Ingress" }}"`
 	cases := map[string]struct {
 		reason string
 		given  renderer.Capabilities
 		want   string
 	}{
 		"Default": {reason: "a cluster that never reported what it serves has what its version has built in",
-			given: renderer.Capabilities{KubeVersion: "v1.36.3-gke.1"}, want: "v1.36.3 v1.36.3-gke.1 1.36 v4.2.4 true false admissionregistration.k8s.io/v1"},
+			given: renderer.Capabilities{KubeVersion: "v1.36.3-gke.1"}, want: "v1.36.3 v1.36.3-gke.1 1.36 v4.2.4 true false admissionregistration.k8s.io/v1 true"},
 		"Given": {reason: "a cluster serves what it reported", given: renderer.Capabilities{KubeVersion: "v1.36.3", APIVersions: []string{"example.com/v1", "example.com/v1/Thing"}},
-			want: "v1.36.3 v1.36.3 1.36 v4.2.4 false true example.com/v1"},
+			want: "v1.36.3 v1.36.3 1.36 v4.2.4 false true example.com/v1 false"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -334,6 +336,33 @@ func TestFetchedChart(t *testing.T) {
 	fetched[".helmignore"].Data = []byte("crds/\n")
 	if got := must(t, one).Objects; got[0].Source != "bundles/shop/chart/templates/a.yaml" {
 		t.Errorf("a chart beside the bundle with added dependencies is called by its own path: got %v", got)
+	}
+}
+
+func TestLinksInAChart(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{"app/Chart.yaml": chartYAML, "shared/a.yaml": configMap("shared")} {
+		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, at string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(root, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one := renderer.Request{FS: os.DirFS(root), Dir: "app", Capabilities: renderer.Capabilities{KubeVersion: "v1.36.3"}}
+	link("../shared", "app/templates")
+	if got := dataOf(t, must(t, one)); got != "shared" {
+		t.Errorf("a link to a folder is followed: got %v", got)
+	}
+	link("..", "app/loop")
+	if _, err := render(t, one); err == nil || !strings.Contains(err.Error(), "is there a symbolic link to a folder above it?") {
+		t.Errorf("links in a circle end: got %v", err)
 	}
 }
 

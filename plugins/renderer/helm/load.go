@@ -99,41 +99,61 @@ func (f folder) read(ctx context.Context) (buffered []*archive.BufferedFile, siz
 			return nil, 0, err
 		}
 	}
-	err = fs.WalkDir(f.files, f.root, func(file string, entry fs.DirEntry, err error) error {
-		if err != nil || ctx.Err() != nil || file == f.root {
-			return errors.Join(err, ctx.Err())
+	walk := walk{folder: f, rules: rules}
+	err = walk.into(ctx, f.root, "", 0)
+	return walk.found, walk.size, err
+}
+
+// walk collects a chart's files. It follows symbolic links, as Helm does; a repository's lead nowhere out of it.
+type walk struct {
+	folder
+	rules *ignore.Rules
+	found []*archive.BufferedFile
+	size  int
+}
+
+// maxNesting ends a walk in links that lead to each other.
+const maxNesting = 40
+
+func (w *walk) into(ctx context.Context, folder, relative string, depth int) error {
+	if depth > maxNesting {
+		return renderer.Refuse(w.name(folder), 0, "the folders are nested more than %d times; is there a symbolic link to a folder above it?", maxNesting)
+	}
+	entries, err := fs.ReadDir(w.files, folder)
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-		info, err := fs.Stat(f.files, file)
+		file, name := path.Join(folder, entry.Name()), path.Join(relative, entry.Name())
+		info, err := fs.Stat(w.files, file)
+		switch {
+		case err != nil:
+		case w.rules.Ignore(name, info):
+		case info.IsDir():
+			err = w.into(ctx, file, name, depth+1)
+		default:
+			err = w.add(file, name)
+		}
 		if err != nil {
 			return err
 		}
-		relative := file
-		if f.root != "." {
-			relative = strings.TrimPrefix(file, f.root+"/")
-		}
-		if rules.Ignore(relative, info) {
-			if entry.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if entry.IsDir() {
-			return nil
-		}
-		if info.IsDir() {
-			return renderer.Refuse(f.name(file), 0, "a symbolic link to a folder is not followed")
-		}
-		data, err := fs.ReadFile(f.files, file)
-		if err != nil {
-			return err
-		}
-		if size += len(data); size > maxBytes {
-			return renderer.Refuse(f.called(), 0, "the chart is larger than %d bytes", maxBytes)
-		}
-		buffered = append(buffered, &archive.BufferedFile{Name: relative, Data: bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))})
-		return nil
-	})
-	return buffered, size, err
+	}
+	return nil
+}
+
+func (w *walk) add(file, name string) error {
+	data, err := fs.ReadFile(w.files, file)
+	if err != nil {
+		return err
+	}
+	if w.size += len(data); w.size > maxBytes {
+		return renderer.Refuse(w.called(), 0, "the chart is larger than %d bytes", maxBytes)
+	}
+	w.found = append(w.found, &archive.BufferedFile{Name: name, Data: bytes.TrimPrefix(data, []byte("\xEF\xBB\xBF"))})
+	return nil
 }
 
 func (f folder) ignoreRules() (*ignore.Rules, error) {

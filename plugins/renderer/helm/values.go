@@ -2,6 +2,7 @@ package helm
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path"
@@ -59,6 +60,9 @@ func asRead(value any) any {
 		return float64(typed)
 	case int:
 		return float64(typed)
+	case json.Number:
+		number, _ := typed.Float64()
+		return number
 	default:
 		return value
 	}
