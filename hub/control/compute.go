@@ -2,20 +2,28 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/chart"
 	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/gate"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/rollout"
 	"github.com/periplus-fleet/periplus/hub/target"
-	"github.com/periplus-fleet/periplus/policies/engine"
+	"github.com/periplus-fleet/periplus/hub/target/expr"
 )
 
 // Defaults of what a bundle may leave out.
@@ -24,14 +32,25 @@ const (
 	prunePercent = 25
 )
 
+// charts fetches the charts that bundles name in repositories; chart.Charts is one.
+type charts interface {
+	ForBundle(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth chart.Auth) (files fs.FS, id, version string, err error)
+}
+
 // compute takes a pair through inputs, render and gate. A mistake of the user is an outcome; an error is one of the store's or
 // of time, and is tried again.
-func (p *planner) compute(ctx context.Context, in planInput, bundle plannedBundle, cluster target.Cluster, match target.Match) (outcome, error) {
-	inputs, err := p.resolver.Inputs(bundle.BundleDecl, match, cluster)
+func (w *planning) compute(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match) (outcome, error) {
+	key := pair{cluster.UID, bundle.Key}
+	delete(w.again, key)
+	inputs, err := w.resolve().Inputs(bundle.BundleDecl, match, cluster)
 	if err != nil {
 		return outcome{reason: rollout.ReasonTargetError, message: err.Error()}, nil
 	}
-	request := render.Input{Bundle: bundle.BundleDecl, Tree: bundle.Tree, Inputs: inputs, ClusterVersion: cluster.Version}
+	request := render.Input{Bundle: bundle.BundleDecl, Tree: bundle.Tree, Inputs: inputs, ClusterVersion: cluster.Version, ClusterUID: cluster.UID,
+		APIVersions: w.facts[cluster.UID].APIVersions, Secret: inputs.Secret}
+	if request.ClusterVersion == "" {
+		request.ClusterVersion = w.facts[cluster.UID].KubernetesVersion
+	}
 	commit := bundle.Commit
 	if inputs.Ref != nil {
 		ref := bundle.Refs[refText(*inputs.Ref)]
@@ -44,19 +63,36 @@ func (p *planner) compute(ctx context.Context, in planInput, bundle plannedBundl
 		}
 		request.Tree, commit = ref.tree, ref.commit
 	}
-	variant, err := p.renderer.Render(ctx, request)
+	if err := w.chart(ctx, bundle, &request); err != nil {
+		if ctx.Err() != nil {
+			return outcome{}, ctx.Err()
+		}
+		var later *chart.Unavailable
+		if errors.As(err, &later) {
+			w.again[key] = later.Again
+		}
+		return outcome{reason: rollout.ReasonRenderFailed, message: fmt.Sprintf("%s:%d: spec.source.helm: %v", bundle.File, bundle.LineOf("spec.source.helm"), err)}, nil
+	}
+	variant, err := w.renderer.Render(ctx, request)
 	if ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
 	if err != nil {
 		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}, nil
 	}
-	revision, err := p.store.PutRevision(ctx, variant.Manifest, variant.Blobs)
+	return w.judge(ctx, bundle, cluster, match, variant, commit)
+}
+
+// judge writes the revision and lets the gate see it.
+func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match, variant *render.Variant,
+	commit string,
+) (outcome, error) {
+	revision, err := w.putRevision(ctx, variant)
 	if err != nil {
 		return outcome{}, err
 	}
-	verdict, err := p.gate.Check(ctx, gate.Request{Snapshot: in.Policies, Cluster: engineCluster(cluster), Bundle: bundle.Key, Commit: commit,
-		Manifest: variant.Manifest, Now: in.Now,
+	verdict, err := w.gate.Check(ctx, gate.Request{Snapshot: w.declared.policies, Cluster: engineCluster(cluster), Bundle: bundle.Key, Commit: commit,
+		Manifest: variant.Manifest, Now: w.in.Now,
 		Load: func(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
 			out := make(map[content.Digest][]byte, len(digests))
 			for _, digest := range digests {
@@ -67,16 +103,154 @@ func (p *planner) compute(ctx context.Context, in planInput, bundle plannedBundl
 	if err != nil {
 		return outcome{}, err
 	}
-	result := outcome{results: verdict.Results, target: delivery.Assignment{Revision: revision, Options: options(bundle.Spec, bundle.Key),
-		RequiredCapabilities: variant.Required, Commit: commit, TargetName: match.Name}}
+	required := variant.Required
+	treatment := bundle.options
+	if namespace := variant.Manifest.DefaultNamespace; namespace != treatment.GetDefaultNamespace() {
+		// The bundle's namespace is an expression.
+		treatment = proto.CloneOf(treatment)
+		treatment.DefaultNamespace = namespace
+	}
+	if len(treatment.GetDependsOnObjects()) > 0 {
+		required = append([]string{content.CapabilityObjectDependencies}, required...)
+	}
+	result := outcome{results: verdict.Results, target: delivery.Assignment{Revision: revision, Options: treatment,
+		RequiredCapabilities: required, Commit: commit, TargetName: match.Name}}
 	if verdict.Denied {
 		result.denied = verdict.Reason
 	}
 	return result, nil
 }
 
-func engineCluster(cluster target.Cluster) engine.Cluster {
-	return engine.Cluster{Name: cluster.Name, Namespace: cluster.Namespace, Labels: cluster.Labels, Variables: cluster.Variables, Version: cluster.Version}
+// putAgain is how long a revision that was written counts as there: the store keeps what nobody names for longer.
+const putAgain = 30 * time.Minute
+
+func (w *planning) putRevision(ctx context.Context, variant *render.Variant) (content.Digest, error) {
+	if at, done := w.put[variant.Revision]; done && w.in.Now.Sub(at) < putAgain {
+		return variant.Revision, nil
+	}
+	revision, err := w.store.PutRevision(ctx, variant.Manifest, variant.Blobs)
+	if err == nil {
+		w.put[revision] = w.in.Now
+	}
+	return revision, err
+}
+
+// chart fetches what the bundle's source names in a repository.
+func (w *planning) chart(ctx context.Context, bundle plannedBundle, request *render.Input) error {
+	source := request.Inputs.Source
+	if source == nil || source.Helm == nil || w.charts == nil {
+		if source != nil && source.Helm != nil && source.Helm.Chart == "" {
+			return errors.New("this hub fetches no charts")
+		}
+		return nil
+	}
+	auth, err := w.chartAuth(ctx, bundle, source.Helm)
+	if err != nil {
+		return err
+	}
+	content := bundle.BundleDecl
+	if request.Tree != bundle.Tree {
+		content.Tree = request.Tree
+		if content.TreeHash, err = fleet.ContentHash(request.Tree, bundle.Path, v1alpha1.BundleSpec{Source: source}); err != nil {
+			return err
+		}
+	}
+	request.Chart, request.ChartID, request.ChartVersion, err = w.charts.ForBundle(ctx, content, source.Helm, auth)
+	return err
+}
+
+func (w *planning) chartAuth(ctx context.Context, bundle plannedBundle, source *v1alpha1.HelmSource) (chart.Auth, error) {
+	if source.SecretRef == nil {
+		return chart.Auth{}, nil
+	}
+	if w.values == nil {
+		return chart.Auth{}, errors.New("this hub reads no Secrets")
+	}
+	data, err := w.values.Secret(ctx, w.in.Namespace, source.SecretRef.Name)
+	if err != nil {
+		return chart.Auth{}, fmt.Errorf("cannot read secret %q of spec.source.helm.secretRef: %w", source.SecretRef.Name, err)
+	}
+	auth, err := chart.AuthFrom(data)
+	if err != nil {
+		return chart.Auth{}, fmt.Errorf("cannot use secret %q of spec.source.helm.secretRef: %w", source.SecretRef.Name, err)
+	}
+	return auth, nil
+}
+
+func (p *planner) resolve() *target.Resolver {
+	if p.values == nil {
+		return p.resolver
+	}
+	return p.resolver.With(p.values)
+}
+
+// pairKey covers everything that a pair's outcome depends on, and nothing else: a cluster's label that neither the bundle nor
+// a policy looks at is not in it.
+func (w *planning) pairKey(ctx context.Context, bundle plannedBundle, match target.Match, cluster target.Cluster) (string, error) {
+	sees, known := w.sees[cluster.UID]
+	if !known {
+		var err error
+		if sees, err = w.declared.policies.Sees(engineCluster(cluster), w.in.Now); err != nil {
+			return "", err
+		}
+		w.sees[cluster.UID] = sees
+	}
+	ref := ""
+	if match.Target.Ref != nil {
+		ref = bundle.Refs[refText(*match.Target.Ref)].commit
+	}
+	values := ""
+	if w.values != nil {
+		values = w.values.Digest(w.in.Namespace, bundle.references)
+	}
+	facts := ""
+	if bundle.asksFacts() {
+		if _, known := w.facts[cluster.UID]; !known {
+			reported, err := w.store.Facts(ctx, cluster.UID)
+			if err != nil {
+				return "", err
+			}
+			w.facts[cluster.UID] = reported
+		}
+		data, err := json.Marshal(w.facts[cluster.UID])
+		if err != nil {
+			return "", err
+		}
+		facts = string(data)
+	}
+	data, err := json.Marshal(struct {
+		Content, Ref, Sees, Values, Facts string
+		Match                             int
+		Overlays                          []int
+		Cluster                           map[string]any
+	}{bundle.signature, ref, sees, values, facts, match.Index, match.Overlays, target.Facts(cluster, w.index.Reads(bundle.Key))})
+	if err != nil {
+		return "", fmt.Errorf("cannot compare inputs of bundle %q on cluster %q: %w", bundle.Key, cluster.Name, err)
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// reads are the fields of a cluster that a bundle's outcome depends on, besides what policies read.
+func (p *planner) reads(bundle plannedBundle) expr.Reads {
+	reads := p.resolver.Reads(bundle.Spec)
+	if bundle.asksFacts() {
+		reads = reads.Union(expr.Reads{Fields: []string{"version"}})
+	}
+	return reads
+}
+
+// asksFacts says whether the bundle's renderer may ask what the cluster is able to.
+func (b plannedBundle) asksFacts() bool {
+	asks := func(source *v1alpha1.BundleSource) bool {
+		return source != nil && (source.Helm != nil || source.Jsonnet != nil || source.Plugin != nil)
+	}
+	for _, t := range b.Spec.Targets {
+		if asks(t.Source) {
+			return true
+		}
+	}
+	return asks(b.Spec.Source)
 }
 
 // options say how the agent treats the bundle.
@@ -104,9 +278,14 @@ func options(spec v1alpha1.BundleSpec, key delivery.Key) *linkv1.Options {
 	if spec.Health.Timeout != nil {
 		out.HealthTimeout = durationpb.New(spec.Health.Timeout.Duration)
 	}
-	namespace := string(key)[:len(key)-len(bundleName(key))]
 	for _, dependency := range spec.DependsOn {
-		out.DependsOn = append(out.DependsOn, namespace+dependency.Bundle)
+		switch {
+		case dependency.Object != nil:
+			out.DependsOnObjects = append(out.DependsOnObjects, &linkv1.ObjectId{Group: dependency.Object.Group, Kind: dependency.Object.Kind,
+				Namespace: dependency.Object.Namespace, Name: dependency.Object.Name})
+		case dependency.ClusterSelector == nil:
+			out.DependsOn = append(out.DependsOn, string(sibling(key, dependency.Bundle)))
+		}
 	}
 	return out
 }

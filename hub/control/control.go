@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
+	"github.com/periplus-fleet/periplus/hub/chart"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/epoch"
 	"github.com/periplus-fleet/periplus/hub/fleet/apply"
@@ -52,6 +53,8 @@ type Config struct {
 	Resolver  *target.Resolver
 	Renderer  *render.Renderer
 	Gate      *gate.Gate
+	// Charts fetches the charts that bundles name in repositories; nil refuses them.
+	Charts *chart.Charts
 	// OnLead is called once this process leads and the store's epoch is judged, before the manager starts.
 	OnLead func(ctx context.Context, meta store.Meta) error
 	Log    *slog.Logger
@@ -64,17 +67,21 @@ type Controller struct {
 	epoch   epoch.Keeper
 	writer  projection.Writer
 	planner map[string]*planner // by namespace; owned by the plan loop
+	values  *valuesWatch
+	// running ends when this process leads no more.
+	running context.Context
 
 	term  atomic.Uint64
 	ready atomic.Bool
 
 	mu    sync.Mutex
 	repos map[client.ObjectKey]*repoState
-	// planned is what each namespace declared when it was last planned.
-	planned map[string]declaration
+	// planned is what each namespace declared when it was last planned, declarations what it declares now.
+	planned      map[string]declaration
+	declarations map[string]declaration
 	// policies in force by namespace.
 	policies map[string]*engine.Snapshot
-	dirty    map[string]bool
+	dirty    map[string]*scope
 	// unclaimed bundles by cluster uid, of relearning clusters that wait for a person.
 	unclaimed map[string]string
 	wake      chan struct{}
@@ -91,9 +98,15 @@ func New(cfg Config) (*Controller, error) {
 		cfg: cfg, client: cfg.Manager.GetClient(),
 		epoch:   epoch.Keeper{Client: cfg.Manager.GetClient(), Namespace: cfg.Namespace},
 		writer:  projection.Writer{Client: cfg.Manager.GetClient()},
-		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]bool{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{}, planned: map[string]declaration{},
+		planner: map[string]*planner{}, repos: map[client.ObjectKey]*repoState{}, dirty: map[string]*scope{}, unclaimed: map[string]string{}, policies: map[string]*engine.Snapshot{},
+		planned: map[string]declaration{}, declarations: map[string]declaration{},
 		wake: make(chan struct{}, 1), pokes: make(chan event.GenericEvent),
 	}
+	direct, err := client.NewWithWatch(cfg.Manager.GetConfig(), client.Options{Scheme: cfg.Manager.GetScheme()})
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a client that watches values: %w", err)
+	}
+	c.values = newValuesWatch(direct, c.Replan)
 	if err := c.registerRepos(cfg.Manager); err != nil {
 		return nil, err
 	}
@@ -127,6 +140,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.ready.Store(true)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	c.running = ctx
 	var group sync.WaitGroup
 	for name, loop := range map[string]func(context.Context) error{
 		"leadership": c.keepLeading, "write mark": c.keepMark, "plan": c.planLoop, "status": c.statusLoop, "sweep": c.sweepLoop,
@@ -245,28 +259,6 @@ func (c *Controller) sweepLoop(ctx context.Context) error {
 	}
 }
 
-// Replan asks for a plan of a namespace.
-func (c *Controller) Replan(namespace string) {
-	c.mu.Lock()
-	c.dirty[namespace] = true
-	c.mu.Unlock()
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (c *Controller) takeDirty() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []string
-	for namespace := range c.dirty {
-		out = append(out, namespace)
-	}
-	clear(c.dirty)
-	return out
-}
-
 func wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -288,11 +280,4 @@ func ignoreCancel(ctx context.Context, err error) error {
 func bundleName(key delivery.Key) string {
 	_, name, _ := strings.Cut(string(key), "/")
 	return name
-}
-
-func comparePairs(a, b pair) int {
-	if a.cluster != b.cluster {
-		return strings.Compare(a.cluster, b.cluster)
-	}
-	return strings.Compare(string(a.bundle), string(b.bundle))
 }

@@ -43,6 +43,8 @@ func TestDecide(t *testing.T) {
 			seen{Target: "sha256:new", Reason: "Relearning", Events: []string{"Relearning"}}},
 		"Suspended": {"a suspended bundle keeps what it has", outcome{target: next}, running, false,
 			&v1alpha1.Suspend{Reason: "INC", Until: metav1.NewTime(now.Add(time.Hour))}, seen{Target: "sha256:new", Reason: "Suspended", Events: []string{"Suspended"}}},
+		"Waits": {"a bundle whose dependency is not ready elsewhere keeps what it has", outcome{target: next, waits: "for db"}, running, false, nil,
+			seen{Target: "sha256:new", Reason: "WaitingForDependency", Events: []string{"WaitingForDependency"}}},
 		"Returns": {"a bundle that comes back while it leaves is assigned again", outcome{target: old}, leaving, false, nil,
 			seen{Target: "sha256:old", Returned: true}},
 	}
@@ -50,7 +52,7 @@ func TestDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := planInput{Now: now, Relearning: map[string]bool{"u": tc.relearning}}
 			decl := fleet.BundleDecl{Key: "fleet/a", Spec: v1alpha1.BundleSpec{Suspend: tc.suspend}}
-			if diff := cmp.Diff(tc.want, describe(decide(in, key, decl, tc.result, tc.current))); diff != "" {
+			if diff := cmp.Diff(tc.want, describe(decide(in, key, decl, tc.result, tc.current, "eu-1"))); diff != "" {
 				t.Errorf("%s: -want +got:\n%s", tc.reason, diff)
 			}
 		})

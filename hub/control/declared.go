@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/fleet"
@@ -23,6 +24,8 @@ import (
 
 // declaration is what the repos of one namespace declare together.
 type declaration struct {
+	// identity is equal where all else is.
+	identity string
 	bundles  []plannedBundle
 	groups   map[string]*target.Group
 	policies *engine.Snapshot
@@ -36,7 +39,28 @@ type plannedBundle struct {
 	Repo string
 	// Refs are the commits and trees of other refs, by their text.
 	Refs map[string]refTree
+	// signature is equal where content and declaration are.
+	signature string
+	options   *linkv1.Options
+	// references of all its valuesFrom.
+	references []v1alpha1.ValuesReference
 }
+
+func planned(bundle fleet.BundleDecl, repo string, refs map[string]refTree) plannedBundle {
+	out := plannedBundle{BundleDecl: bundle, Repo: repo, Refs: refs, options: options(bundle.Spec, bundle.Key), references: bundle.Spec.ValuesFrom,
+		signature: strings.Join([]string{repo, bundle.Path, bundle.TreeHash, bundle.Commit}, " ")}
+	for _, t := range bundle.Spec.Targets {
+		out.references = append(out.references[:len(out.references):len(out.references)], t.ValuesFrom...)
+		if t.Ref != nil {
+			ref := refs[refText(*t.Ref)]
+			out.signature += fmt.Sprintf(" %s %v", ref.commit, ref.err)
+		}
+	}
+	return out
+}
+
+// sameContent says whether nothing of the bundle changed that its pairs depend on.
+func (b plannedBundle) sameContent(other plannedBundle) bool { return b.signature == other.signature }
 
 // refTree is another ref of the bundle's repository, or why it cannot be had.
 type refTree struct {
@@ -62,7 +86,11 @@ func (c *Controller) declared(ctx context.Context, namespace string) (declaratio
 			return declaration{}, false, nil
 		}
 	}
-	out := declaration{groups: map[string]*target.Group{}, snapshots: map[string]*fleet.Snapshot{}, policies: c.policies[namespace]}
+	identity := c.identity(namespace)
+	if before := c.declarations[namespace]; before.identity == identity {
+		return before, len(before.snapshots) > 0, nil
+	}
+	out := declaration{identity: identity, groups: map[string]*target.Group{}, snapshots: map[string]*fleet.Snapshot{}, policies: c.policies[namespace]}
 	for _, key := range slices.SortedFunc(maps.Keys(c.repos), func(a, b client.ObjectKey) int { return strings.Compare(a.String(), b.String()) }) {
 		state := c.repos[key]
 		if key.Namespace != namespace || state.snapshot == nil {
@@ -71,14 +99,32 @@ func (c *Controller) declared(ctx context.Context, namespace string) (declaratio
 		out.snapshots[key.String()] = state.snapshot
 		maps.Copy(out.groups, target.Groups(state.snapshot.Groups))
 		for _, bundle := range state.snapshot.Bundles {
-			out.bundles = append(out.bundles, plannedBundle{BundleDecl: bundle, Repo: key.String(), Refs: state.refs})
+			out.bundles = append(out.bundles, planned(bundle, key.String(), state.refs))
 		}
 	}
+	c.declarations[namespace] = out
 	return out, len(out.snapshots) > 0, nil
 }
 
-func (d declaration) has(key delivery.Key) bool {
-	return slices.ContainsFunc(d.bundles, func(b plannedBundle) bool { return b.Key == key })
+// identity of what the namespace's repos declare; c.mu is held. Snapshots, refs and policies are never changed, only replaced.
+func (c *Controller) identity(namespace string) string {
+	var parts []string
+	for key, state := range c.repos {
+		if key.Namespace == namespace && state.snapshot != nil {
+			parts = append(parts, fmt.Sprintf("%s %p %p", key, state.snapshot, state.refs))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(append(parts, fmt.Sprintf("%p", c.policies[namespace])), "\n")
+}
+
+// keys of the bundles in force.
+func (d declaration) keys() map[delivery.Key]bool {
+	out := make(map[delivery.Key]bool, len(d.bundles))
+	for _, bundle := range d.bundles {
+		out[bundle.Key] = true
+	}
+	return out
 }
 
 // commit of the namespace: that of its one repo, or several shortened.

@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,39 +22,47 @@ import (
 	"github.com/periplus-fleet/periplus/hub/target"
 )
 
-// planRetry is how soon a plan that failed as a whole (store or API away) is tried again; suspensions and exemptions that
-// end by the clock are noticed as late as planRefresh.
+// planRetry is how soon a plan that failed as a whole (store or API away) is tried again; suspensions that end by the clock are
+// noticed as late as planRefresh, exemptions and whatever an event was missed for as late as planAll.
 const (
 	planRetry   = 2 * time.Second
 	planRefresh = 30 * time.Second
+	planAll     = 10 * time.Minute
 )
 
-// registerClusters replans a namespace when one of its FleetClusters changes.
+// registerClusters plans a FleetCluster again when its declaration changes.
 func (c *Controller) registerClusters(mgr manager.Manager) error {
 	declared := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.LabelChangedPredicate{})
 	return ctrl.NewControllerManagedBy(mgr).Named("fleetcluster-plan").For(&v1alpha1.FleetCluster{}, builder.WithPredicates(declared)).
 		Complete(reconcile.Func(func(_ context.Context, request reconcile.Request) (reconcile.Result, error) {
-			c.Replan(request.Namespace)
+			c.replan(request.Namespace, func(s *scope) { s.clusters[request.Name] = true })
 			return reconcile.Result{}, nil
 		}))
 }
 
 // planLoop plans dirty namespaces one after the other: one goroutine owns the planners.
 func (c *Controller) planLoop(ctx context.Context) error {
+	refresh, all := time.NewTicker(planRefresh), time.NewTicker(planAll)
+	defer refresh.Stop()
+	defer all.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.wake:
-		case <-time.After(planRefresh):
+		case <-refresh.C:
 			for _, namespace := range c.namespaces() {
 				c.Replan(namespace)
 			}
+		case <-all.C:
+			for _, namespace := range c.namespaces() {
+				c.replan(namespace, func(s *scope) { s.all = true })
+			}
 		}
-		for _, namespace := range c.takeDirty() {
-			if err := c.planNamespace(ctx, namespace); err != nil && ctx.Err() == nil {
+		for namespace, scope := range c.takeDirty() {
+			if err := c.planNamespace(ctx, namespace, scope); err != nil && ctx.Err() == nil {
 				c.cfg.Log.Warn("cannot plan", "namespace", namespace, "error", err)
-				time.AfterFunc(planRetry, func() { c.Replan(namespace) })
+				time.AfterFunc(planRetry, func() { c.restore(namespace, scope) })
 			}
 		}
 	}
@@ -60,42 +70,35 @@ func (c *Controller) planLoop(ctx context.Context) error {
 
 // planNamespace brings the namespace's deliveries to what its repos declare. A namespace of which some repo was not read
 // since the start is left as it is: what is unknown must not look removed.
-func (c *Controller) planNamespace(ctx context.Context, namespace string) error {
+func (c *Controller) planNamespace(ctx context.Context, namespace string, scope *scope) error {
 	declared, ok, err := c.declared(ctx, namespace)
 	if !ok || err != nil {
 		return err
 	}
-	in, err := c.gather(ctx, namespace, declared)
-	if err != nil {
-		return err
-	}
 	p := c.planner[namespace]
 	if p == nil {
-		p = &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, outcomes: map[pair]outcome{}}
+		p = c.newPlanner()
 		c.planner[namespace] = p
 	}
-	changes, err := p.plan(ctx, in)
+	n, err := c.gather(ctx, p, namespace, declared, scope)
 	if err != nil {
 		return err
 	}
-	if len(changes) > 0 {
-		if err := c.cfg.Store.Apply(ctx, c.Term(), changes); err != nil {
-			return err
-		}
-		c.cfg.Log.Info("planned", "namespace", namespace, "changes", len(changes), "commit", in.Commit)
+	changes, err := p.step(ctx, c.Term(), n)
+	if err != nil {
+		return err
+	}
+	if changes > 0 {
+		c.cfg.Log.Info("planned", "namespace", namespace, "changes", changes, "commit", declared.commit())
 	}
 	c.mu.Lock()
 	c.planned[namespace] = declared
 	c.mu.Unlock()
-	if err := c.forgetConfirmed(ctx, in); err != nil {
+	if err := c.forgetConfirmed(ctx, n); err != nil {
 		return err
 	}
-	for key := range in.Gone {
-		if !stillDelivered(in, key) {
-			if err := c.cfg.Store.RemoveBundle(ctx, c.Term(), key); err != nil {
-				return err
-			}
-		}
+	if err := c.forgetGone(ctx, p); err != nil {
+		return err
 	}
 	if err := c.finishRelearns(ctx, namespace, p); err != nil {
 		return err
@@ -107,9 +110,27 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string) error 
 	return c.putInForce(ctx, namespace, planned)
 }
 
+// forgetGone drops bundles that nobody declares and no cluster has any more.
+func (c *Controller) forgetGone(ctx context.Context, p *planner) error {
+	for key := range p.gone {
+		left, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Bundle: key})
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			continue
+		}
+		if err := c.cfg.Store.RemoveBundle(ctx, c.Term(), key); err != nil {
+			return err
+		}
+		delete(p.gone, key)
+	}
+	return nil
+}
+
 // forgetConfirmed drops a person's words once the removals that they released are tombstones, so that they release nothing
 // that comes later. While a cluster is relearned its removals still wait, and so do the words.
-func (c *Controller) forgetConfirmed(ctx context.Context, in planInput) error {
+func (c *Controller) forgetConfirmed(ctx context.Context, in news) error {
 	if len(in.Relearning) > 0 {
 		return nil
 	}
@@ -121,87 +142,151 @@ func (c *Controller) forgetConfirmed(ctx context.Context, in planInput) error {
 	return nil
 }
 
-func stillDelivered(in planInput, key delivery.Key) bool {
-	for k := range in.Deliveries {
-		if k.bundle == key {
-			return true
+// gather finds out what is new for a plan besides what the planner knows: commits, clusters, reports, a person's words.
+func (c *Controller) gather(ctx context.Context, p *planner, namespace string, declared declaration, scope *scope) (news, error) {
+	n := news{Namespace: namespace, Declared: declared, All: scope.all || !p.complete, Whole: slices.Collect(maps.Keys(scope.whole)),
+		Bundles: slices.Collect(maps.Keys(scope.bundles)), Relearning: map[string]bool{}, Confirmed: map[string]bool{}, Now: time.Now()}
+	var err error
+	if n.All {
+		err = c.gatherAllClusters(ctx, &n)
+	} else {
+		err = c.gatherClusters(ctx, p, scope, &n)
+	}
+	if err != nil {
+		return n, err
+	}
+	if n.All || p.declared.identity != declared.identity {
+		if n.Undeclared, err = c.undeclared(ctx, declared); err != nil {
+			return n, err
+		}
+		rows, err := declared.rows()
+		if err == nil {
+			err = c.cfg.Store.PutBundles(ctx, c.Term(), rows)
+		}
+		if err != nil {
+			return n, err
 		}
 	}
-	return false
+	c.watchValues(ctx, namespace, declared)
+	if scope.facts && !n.All {
+		if n.Facts, err = c.gatherFacts(ctx, p, namespace); err != nil {
+			return n, err
+		}
+	}
+	relearning, err := c.cfg.Store.Relearning(ctx)
+	if err != nil {
+		return n, err
+	}
+	for _, one := range relearning {
+		if one.Cluster.Namespace == namespace {
+			n.Relearning[one.Cluster.UID] = true
+		}
+	}
+	words, err := c.cfg.Store.Words(ctx, namespace, store.WordConfirm)
+	for subject := range words {
+		n.Confirmed[subject] = true
+	}
+	return n, err
 }
 
-// gather reads what a plan depends on besides Git: clusters, deliveries, bundles in force, a person's words.
-func (c *Controller) gather(ctx context.Context, namespace string, declared declaration) (planInput, error) {
-	in := planInput{Namespace: namespace, Bundles: declared.bundles, Groups: declared.groups, Policies: declared.policies,
-		Commit: declared.commit(), Gone: map[delivery.Key]delivery.Cause{}, Relearning: map[string]bool{},
-		Deliveries: map[pair]delivery.Delivery{}, Confirmed: map[string]bool{}, Now: time.Now()}
-	if err := c.gatherClusters(ctx, &in); err != nil {
-		return in, err
+// watchValues watches what the namespace's bundles name in the hub's API.
+func (c *Controller) watchValues(ctx context.Context, namespace string, declared declaration) {
+	wanted := map[objectKey]bool{}
+	for _, bundle := range declared.bundles {
+		for _, key := range bundle.objects(namespace) {
+			wanted[key] = true
+		}
 	}
-	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
-	if err != nil {
-		return in, err
-	}
-	for _, d := range deliveries {
-		in.Deliveries[pair{d.ClusterUID, d.Bundle}] = d
-	}
+	c.values.keep(ctx, c.running, namespace, wanted)
+}
+
+// undeclared are the bundles in the store that readable commits no longer declare.
+func (c *Controller) undeclared(ctx context.Context, declared declaration) (map[delivery.Key]delivery.Cause, error) {
+	out := map[delivery.Key]delivery.Cause{}
+	here := declared.keys()
 	for repo, snapshot := range declared.snapshots {
 		bundles, err := c.cfg.Store.Bundles(ctx, repo)
 		if err != nil {
-			return in, err
+			return nil, err
 		}
 		for _, bundle := range bundles {
-			if !declared.has(bundle.Key) && !snapshot.Frozen.Objects[fleet.ObjectKey("Bundle", bundleName(bundle.Key))] {
-				in.Gone[bundle.Key] = delivery.Cause{Kind: "commit", Ref: snapshot.Commit,
+			if !here[bundle.Key] && !snapshot.Frozen.Objects[fleet.ObjectKey("Bundle", bundleName(bundle.Key))] {
+				out[bundle.Key] = delivery.Cause{Kind: "commit", Ref: snapshot.Commit,
 					Message: fmt.Sprintf("commit %.12s no longer declares bundle %s (%s)", snapshot.Commit, bundle.Key, bundle.Path)}
 			}
 		}
 	}
-	words, err := c.cfg.Store.Words(ctx, namespace, store.WordConfirm)
-	if err != nil {
-		return in, err
-	}
-	for subject := range words {
-		in.Confirmed[subject] = true
-	}
-	bundles, err := declared.rows()
-	if err != nil {
-		return in, err
-	}
-	return in, c.cfg.Store.PutBundles(ctx, c.Term(), bundles)
+	return out, nil
 }
 
-func (c *Controller) gatherClusters(ctx context.Context, in *planInput) error {
+func (c *Controller) gatherAllClusters(ctx context.Context, n *news) error {
 	var list v1alpha1.FleetClusterList
-	if err := c.client.List(ctx, &list, client.InNamespace(in.Namespace)); err != nil {
+	if err := c.client.List(ctx, &list, client.InNamespace(n.Namespace)); err != nil {
 		return err
 	}
+	return c.takeClusters(ctx, list.Items, n)
+}
+
+// gatherClusters reads the clusters of which something was said.
+func (c *Controller) gatherClusters(ctx context.Context, p *planner, scope *scope, n *news) error {
+	var changed []v1alpha1.FleetCluster
+	for name := range scope.clusters {
+		before, had := p.index.UID(name)
+		var cluster v1alpha1.FleetCluster
+		err := c.client.Get(ctx, client.ObjectKey{Namespace: n.Namespace, Name: name}, &cluster)
+		if client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if had && (err != nil || string(cluster.UID) != before || cluster.DeletionTimestamp != nil) {
+			n.Gone = append(n.Gone, before)
+		}
+		if err == nil {
+			changed = append(changed, cluster)
+		}
+	}
+	return c.takeClusters(ctx, changed, n)
+}
+
+// takeClusters gives the store its rows and the plan its facts; a cluster that is being deleted has neither.
+func (c *Controller) takeClusters(ctx context.Context, clusters []v1alpha1.FleetCluster, n *news) error {
 	var rows []delivery.Cluster
-	for i := range list.Items {
-		cluster := &list.Items[i]
+	providers := providers{client: c.client, reader: c.cfg.Manager.GetAPIReader(), kinds: map[string]string{}}
+	for i := range clusters {
+		cluster := &clusters[i]
 		if cluster.DeletionTimestamp != nil {
 			continue
 		}
-		rows = append(rows, delivery.Cluster{UID: string(cluster.UID), Namespace: cluster.Namespace, Name: cluster.Name, Labels: cluster.Labels})
-		facts, err := target.NewCluster(cluster, "")
+		provider, err := providers.of(ctx, cluster)
 		if err != nil {
 			return err
 		}
-		in.Clusters = append(in.Clusters, facts)
+		facts, err := target.NewCluster(cluster, provider)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, delivery.Cluster{UID: facts.UID, Namespace: facts.Namespace, Name: facts.Name, Labels: facts.Labels})
+		n.Clusters = append(n.Clusters, facts)
 	}
-	if err := c.cfg.Store.UpsertClusters(ctx, c.Term(), rows); err != nil {
-		return err
-	}
-	known, err := c.cfg.Store.Clusters(ctx, in.Namespace)
+	return c.cfg.Store.UpsertClusters(ctx, c.Term(), rows)
+}
+
+// gatherFacts reads what agents reported anew, where some bundle may ask for it.
+func (c *Controller) gatherFacts(ctx context.Context, p *planner, namespace string) (map[string]store.Facts, error) {
+	marks, err := c.cfg.Store.FactMarks(ctx, namespace)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, row := range known {
-		if row.Relearn {
-			in.Relearning[row.UID] = true
+	out := map[string]store.Facts{}
+	for uid, mark := range marks {
+		if _, asked := p.facts[uid]; !asked || p.marks[uid] == mark {
+			continue
+		}
+		if out[uid], err = c.cfg.Store.Facts(ctx, uid); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	p.marks = marks
+	return out, nil
 }
 
 // CurrentCluster is the identity service's view of a FleetCluster; nil where there is none.

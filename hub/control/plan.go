@@ -2,23 +2,15 @@ package control
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
-	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/fleet"
-	"github.com/periplus-fleet/periplus/hub/gate"
-	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/rollout"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/hub/target"
-	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 // pair names one cluster x bundle pair.
@@ -27,18 +19,14 @@ type pair struct {
 	bundle  delivery.Key
 }
 
-// planInput is all that a plan of one namespace depends on.
+// planInput is what one plan depends on besides what the planner knows.
 type planInput struct {
 	Namespace string
-	Bundles   []plannedBundle
-	// Gone are bundles that a readable commit positively no longer declares, with that commit.
-	Gone     map[delivery.Key]delivery.Cause
-	Clusters []target.Cluster
+	// Pairs to look at, and the deliveries that there are of them.
+	Pairs      []pair
+	Deliveries map[pair]delivery.Delivery
 	// Relearning clusters keep what they have until their agent's report is answered.
 	Relearning map[string]bool
-	Groups     map[string]*target.Group
-	Policies   *engine.Snapshot
-	Deliveries map[pair]delivery.Delivery
 	// Confirmed causes of removals.
 	Confirmed map[string]bool
 	Commit    string
@@ -52,112 +40,122 @@ type outcome struct {
 	denied  string
 	reason  string
 	message string
+	// waits is what the pair waits for; it is asked anew by every plan.
+	waits   string
 	results []delivery.PolicyResult
 }
 
-// planner turns a namespace's declarations into changes of its deliveries.
-type planner struct {
-	resolver *target.Resolver
-	renderer *render.Renderer
-	gate     *gate.Gate
-	store    contentStore
-	// outcomes by pair of earlier plans; rebuilt by the first plan after a start.
-	outcomes map[pair]outcome
-}
-
-type contentStore interface {
-	PutRevision(ctx context.Context, manifest content.Manifest, blobs map[content.Digest][]byte) (content.Digest, error)
+// planning is the state of one plan.
+type planning struct {
+	*planner
+	in planInput
+	// sees is what policies see of a cluster, by uid.
+	sees map[string]string
+	// targets are those that this plan gives pairs, for what waits for them.
+	targets  map[pair]delivery.Assignment
+	depended map[delivery.Key][]delivery.Delivery
+	waits    map[delivery.Key]string
+	removals []rollout.Removal
+	changes  []store.Change
 }
 
 // plan computes what changes. It never returns an error for one pair's mistake: that pair is marked and the others go on.
 func (p *planner) plan(ctx context.Context, in planInput) ([]store.Change, error) {
-	var changes []store.Change
-	var removals []rollout.Removal
-	seen := map[pair]bool{}
-	for _, bundle := range in.Bundles {
-		for _, cluster := range in.Clusters {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			key := pair{cluster.UID, bundle.Key}
-			current, exists := in.Deliveries[key]
-			match, matched, err := target.MatchBundle(bundle.BundleDecl, in.Groups, cluster)
-			switch {
-			case err != nil:
-				seen[key] = true
-				changes = appendChange(changes, mark(in, key, current, exists, rollout.ReasonTargetError, err.Error()))
-			case matched:
-				seen[key] = true
-				change, err := p.planPair(ctx, in, bundle, cluster, match, key, current)
-				if err != nil {
-					return nil, err
-				}
-				changes = appendChange(changes, change)
-			case exists && current.Tombstone == nil:
-				seen[key] = true
-				removals = append(removals, rollout.Removal{ClusterUID: cluster.UID, Bundle: bundle.Key,
-					Cause: delivery.Cause{Kind: "target", Ref: in.Commit,
-						Message: fmt.Sprintf("bundle %s has no target that matches cluster %s", bundle.Key, cluster.Name)}})
-			}
+	w := &planning{planner: p, in: in, sees: map[string]string{}, targets: map[pair]delivery.Assignment{},
+		depended: map[delivery.Key][]delivery.Delivery{}, waits: map[delivery.Key]string{}}
+	for _, key := range in.Pairs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		p.work.Pairs++
+		if err := w.pair(ctx, key); err != nil {
+			return nil, err
 		}
 	}
-	present := map[string]bool{}
-	for _, cluster := range in.Clusters {
-		present[cluster.UID] = true
+	return append(w.changes, w.remove()...), nil
+}
+
+// pair decides about one pair.
+func (w *planning) pair(ctx context.Context, key pair) error {
+	cluster, present := w.index.Cluster(key.cluster)
+	if !present {
+		// A cluster that is not declared keeps what it has: its finalizer takes its bundles off.
+		delete(w.outcomes, key)
+		return nil
 	}
-	for _, key := range slices.SortedFunc(maps.Keys(in.Deliveries), comparePairs) {
-		cause, gone := in.Gone[key.bundle]
-		if gone && !seen[key] && present[key.cluster] && in.Deliveries[key].Tombstone == nil {
-			removals = append(removals, rollout.Removal{ClusterUID: key.cluster, Bundle: key.bundle, Cause: cause})
+	current, exists := w.in.Deliveries[key]
+	there := exists && current.Tombstone == nil
+	bundle, declared := w.bundles[key.bundle]
+	if !declared {
+		if cause, gone := w.gone[key.bundle]; gone && there {
+			w.leaves(key, cause)
 		}
+		return nil
 	}
-	return append(changes, p.remove(in, removals)...), nil
+	w.work.Matched++
+	match, matched, err := target.MatchDelivered(bundle.BundleDecl, w.index.Groups(), cluster, there)
+	switch {
+	case err != nil:
+		delete(w.held, key)
+		w.changes = appendChange(w.changes, mark(w.in, key, current, exists, rollout.ReasonTargetError, err.Error(), cluster.Name))
+	case matched:
+		delete(w.held, key)
+		change, err := w.planPair(ctx, bundle, cluster, match, key, current)
+		if err != nil {
+			return err
+		}
+		w.changes = appendChange(w.changes, change)
+	case there:
+		w.leaves(key, delivery.Cause{Kind: "target", Ref: w.in.Commit,
+			Message: fmt.Sprintf("bundle %s has no target for the cluster: %s", bundle.Key, match.Why)})
+	default:
+		delete(w.outcomes, key)
+		delete(w.held, key)
+	}
+	return nil
+}
+
+func (w *planning) leaves(key pair, cause delivery.Cause) {
+	delete(w.outcomes, key)
+	w.removals = append(w.removals, rollout.Removal{ClusterUID: key.cluster, Bundle: key.bundle, Cause: cause})
 }
 
 // planPair takes one matching pair through inputs, render, gate and rollout.
-func (p *planner) planPair(ctx context.Context, in planInput, bundle plannedBundle, cluster target.Cluster,
-	match target.Match, key pair, current delivery.Delivery,
+func (w *planning) planPair(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match, key pair,
+	current delivery.Delivery,
 ) (*store.Change, error) {
-	result, known := p.outcomes[key]
-	inputKey, err := pairKey(bundle, match, cluster, in)
+	result, known := w.outcomes[key]
+	inputKey, err := w.pairKey(ctx, bundle, match, cluster)
 	if err != nil {
 		return nil, err
 	}
 	if !known || result.key != inputKey {
-		result, err = p.compute(ctx, in, bundle, cluster, match)
+		w.work.Computed++
+		result, err = w.compute(ctx, bundle, cluster, match)
 		if err != nil {
 			return nil, err
 		}
-		result.key = inputKey
-		p.outcomes[key] = result
+		if _, later := w.again[key]; !later {
+			result.key = inputKey
+		}
+		w.outcomes[key] = result
 	}
-	return decide(in, key, bundle.BundleDecl, result, current), nil
-}
-
-// pairKey covers everything that a pair's outcome depends on. The hour is part of it, since an exemption ends by the clock.
-func pairKey(bundle plannedBundle, match target.Match, cluster target.Cluster, in planInput) (string, error) {
-	ref := ""
-	if match.Target.Ref != nil {
-		ref = bundle.Refs[refText(*match.Target.Ref)].commit
+	if result.reason == "" {
+		w.targets[key] = result.target
+		if result.waits, err = w.awaited(ctx, bundle); err != nil {
+			return nil, err
+		}
 	}
-	data, err := json.Marshal(struct {
-		Tree, Ref, Policies, Hour string
-		Spec                      any
-		Match                     int
-		Cluster                   target.Cluster
-	}{bundle.TreeHash, ref, in.Policies.Digest, in.Now.UTC().Format("2006-01-02T15"), bundle.Spec, match.Index, cluster})
-	if err != nil {
-		return "", fmt.Errorf("cannot compare inputs of bundle %q on cluster %q: %w", bundle.Key, cluster.Name, err)
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:]), nil
+	change := decide(w.in, key, bundle.BundleDecl, result, current, cluster.Name)
+	w.noteWaiting(key, change, current, result.waits)
+	return change, nil
 }
 
 // decide compares a pair's outcome with what the store has, and lets the rollout move it; nil when nothing changes.
-func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, current delivery.Delivery) *store.Change {
+func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, current delivery.Delivery, cluster string) *store.Change {
 	change := store.Change{ClusterUID: key.cluster, Bundle: key.bundle}
 	if result.reason != "" {
-		return mark(in, key, current, current.ClusterUID != "", result.reason, result.message)
+		return mark(in, key, current, current.ClusterUID != "", result.reason, result.message, cluster)
 	}
 	changed := false
 	if !rollout.Same(result.target, current.Target) || current.Tombstone != nil {
@@ -167,13 +165,13 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 		changed = true
 	}
 	decision := rollout.Decide(rollout.Pair{Target: result.target, Assigned: current.Assigned, Denied: result.denied,
-		Suspend: bundle.Spec.Suspend}, in.Now)
+		Suspend: bundle.Spec.Suspend, Waits: result.waits}, in.Now)
 	if in.Relearning[key.cluster] {
 		decision = rollout.Decision{Reason: rollout.ReasonRelearning, Message: "the cluster is relearned after a restore"}
 	}
 	if decision.Assign {
 		change.Assigned = &result.target
-		change.Events = append(change.Events, happened(in, current, key, "Assigned", string(current.Assigned.Revision),
+		change.Events = append(change.Events, happened(in, key, cluster, "Assigned", string(current.Assigned.Revision),
 			string(result.target.Revision), result.target.Commit, ""))
 		changed = true
 	}
@@ -182,10 +180,10 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 		change.Results = &result.results
 		switch {
 		case decision.Reason != "":
-			change.Events = append(change.Events, happened(in, current, key, decision.Reason, string(current.Assigned.Revision),
+			change.Events = append(change.Events, happened(in, key, cluster, decision.Reason, string(current.Assigned.Revision),
 				string(result.target.Revision), result.target.Commit, decision.Message))
 		case current.Reason != "":
-			change.Events = append(change.Events, happened(in, current, key, "Released", current.Reason, "", result.target.Commit, current.Message))
+			change.Events = append(change.Events, happened(in, key, cluster, "Released", current.Reason, "", result.target.Commit, current.Message))
 		}
 		changed = true
 	}
@@ -196,52 +194,60 @@ func decide(in planInput, key pair, bundle fleet.BundleDecl, result outcome, cur
 }
 
 // mark says why a pair could not be brought to a target; what is assigned stays.
-func mark(in planInput, key pair, current delivery.Delivery, exists bool, reason, message string) *store.Change {
+func mark(in planInput, key pair, current delivery.Delivery, exists bool, reason, message, cluster string) *store.Change {
 	if exists && current.Reason == reason && current.Message == message {
 		return nil
 	}
 	return &store.Change{ClusterUID: key.cluster, Bundle: key.bundle, Reason: &reason, Message: &message,
-		Events: []delivery.Event{happened(in, current, key, reason, string(current.Assigned.Revision), "", in.Commit, message)}}
+		Events: []delivery.Event{happened(in, key, cluster, reason, string(current.Assigned.Revision), "", in.Commit, message)}}
 }
 
 // remove turns allowed removals into tombstones, and marks those that wait for a person.
-func (p *planner) remove(in planInput, removals []rollout.Removal) []store.Change {
-	for i := range removals {
-		removals[i].Confirmed = in.Confirmed[rollout.ConfirmID(removals[i].Cause)]
+func (w *planning) remove() []store.Change {
+	for i := range w.removals {
+		w.removals[i].Confirmed = w.in.Confirmed[rollout.ConfirmID(w.removals[i].Cause)]
 	}
 	var changes []store.Change
-	allowed, held := rollout.HoldRemovals(removals, len(in.Clusters))
+	allowed, held := rollout.HoldRemovals(w.removals, w.taken(w.in.Now), w.index.Size())
 	for _, removal := range allowed {
 		key := pair{removal.ClusterUID, removal.Bundle}
-		current := in.Deliveries[key]
-		if in.Relearning[removal.ClusterUID] {
+		if w.in.Relearning[removal.ClusterUID] {
 			continue
 		}
-		delete(p.outcomes, key)
+		delete(w.held, key)
+		w.removed = append(w.removed, recentRemoval{at: w.in.Now, cause: rollout.ConfirmID(removal.Cause), uid: removal.ClusterUID})
 		none := ""
 		changes = append(changes, store.Change{ClusterUID: removal.ClusterUID, Bundle: removal.Bundle, Reason: &none, Message: &none,
 			Tombstone: &delivery.Tombstone{Cause: removal.Cause, Confirmed: removal.Confirmed},
-			Events: []delivery.Event{happened(in, current, key, "Tombstoned", string(current.Assigned.Revision), "",
+			Events: []delivery.Event{happened(w.in, key, w.nameOf(key), "Tombstoned", string(w.in.Deliveries[key].Assigned.Revision), "",
 				removal.Cause.Ref, removal.Cause.Message)}})
 	}
 	for _, removal := range held {
 		key := pair{removal.ClusterUID, removal.Bundle}
+		w.held[key] = true
 		message := fmt.Sprintf("removal waits for a person, as it takes bundles from more than max(%d, %d%%) clusters: periplus confirm --cause %s",
 			rollout.RemovalClusters, rollout.RemovalPercent, rollout.ConfirmID(removal.Cause))
-		changes = appendChange(changes, mark(in, key, in.Deliveries[key], true, rollout.ReasonRemovalHeld, message))
+		changes = appendChange(changes, mark(w.in, key, w.in.Deliveries[key], true, rollout.ReasonRemovalHeld, message, w.nameOf(key)))
 	}
 	return changes
 }
 
-func happened(in planInput, current delivery.Delivery, key pair, kind, from, to, commit, message string) delivery.Event {
-	cluster := current.Cluster
-	if cluster == "" {
-		for _, c := range in.Clusters {
-			if c.UID == key.cluster {
-				cluster = c.Name
-			}
-		}
+// taken are the clusters that lost bundles moments ago, by cause.
+func (p *planner) taken(now time.Time) map[string][]string {
+	p.removed = slices.DeleteFunc(p.removed, func(r recentRemoval) bool { return now.Sub(r.at) > removalWindow })
+	out := map[string][]string{}
+	for _, r := range p.removed {
+		out[r.cause] = append(out[r.cause], r.uid)
 	}
+	return out
+}
+
+func (w *planning) nameOf(key pair) string {
+	cluster, _ := w.index.Cluster(key.cluster)
+	return cluster.Name
+}
+
+func happened(in planInput, key pair, cluster, kind, from, to, commit, message string) delivery.Event {
 	return delivery.Event{Time: in.Now, Namespace: in.Namespace, Cluster: cluster, Bundle: bundleName(key.bundle), Type: kind,
 		From: from, To: to, Commit: commit, Message: message}
 }

@@ -114,7 +114,7 @@ func (c *Controller) finishRelearns(ctx context.Context, namespace string, p *pl
 			return err
 		}
 		c.cfg.Log.Info("cluster relearned", "cluster", item.Cluster.Name, "kept", len(answer.Kept), "unclaimed", len(answer.Unclaimed))
-		c.Replan(namespace)
+		c.replan(namespace, func(s *scope) { s.whole[item.Cluster.UID] = true })
 	}
 	if waiting {
 		return nil

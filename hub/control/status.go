@@ -45,8 +45,8 @@ func (c *Controller) writeStatus(ctx context.Context) error {
 		if err := c.writeNamespace(ctx, namespace); err != nil {
 			return fmt.Errorf("cannot write status of namespace %q: %w", namespace, err)
 		}
-		// A report of a relearned cluster, a person's word and a reported fact are writes too.
-		c.Replan(namespace)
+		// A report of a relearned cluster, a person's word, a dependency that is ready and a reported fact are writes too.
+		c.replan(namespace, func(s *scope) { s.facts = true })
 	}
 	return nil
 }

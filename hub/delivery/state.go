@@ -8,6 +8,8 @@ func (d Delivery) State() string {
 		return "Held"
 	case "RenderFailed", "TargetError":
 		return "Failed"
+	case "WaitingForDependency":
+		return "Waiting"
 	}
 	switch {
 	case d.Tombstone != nil:

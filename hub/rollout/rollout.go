@@ -19,6 +19,8 @@ const (
 	ReasonTargetError  = "TargetError"
 	ReasonRemovalHeld  = "RemovalHeld"
 	ReasonRelearning   = "Relearning"
+	// ReasonWaiting: a bundle that this one depends on is not ready yet on other clusters.
+	ReasonWaiting = "WaitingForDependency"
 )
 
 // Pair is what the stages before found out about one cluster x bundle pair.
@@ -28,6 +30,8 @@ type Pair struct {
 	// Denied says why policy denies the target; "" when it does not.
 	Denied  string
 	Suspend *v1alpha1.Suspend
+	// Waits says what on other clusters is not ready yet; "" where nothing is waited for.
+	Waits string
 }
 
 // Decision says whether the target is assigned now, and if not, why.
@@ -37,7 +41,7 @@ type Decision struct {
 	Message string
 }
 
-// Decide moves a pair. A denied or suspended target is held and leaves what is assigned as it is.
+// Decide moves a pair. A target that is denied, suspended or waits for others is held and leaves what is assigned as it is.
 func Decide(pair Pair, now time.Time) Decision {
 	switch {
 	case pair.Denied != "":
@@ -45,6 +49,8 @@ func Decide(pair Pair, now time.Time) Decision {
 	case pair.Suspend != nil && now.Before(pair.Suspend.Until.Time) && !Same(pair.Target, pair.Assigned):
 		return Decision{Reason: ReasonSuspended, Message: fmt.Sprintf("suspended until %s: %s",
 			pair.Suspend.Until.UTC().Format(time.RFC3339), pair.Suspend.Reason)}
+	case pair.Waits != "" && !Same(pair.Target, pair.Assigned):
+		return Decision{Reason: ReasonWaiting, Message: pair.Waits}
 	default:
 		return Decision{Assign: !Same(pair.Target, pair.Assigned)}
 	}
@@ -82,9 +88,16 @@ type Removal struct {
 func ConfirmID(cause delivery.Cause) string { return cause.Kind + ":" + cause.Ref }
 
 // HoldRemovals splits removals into those that may go and those held because their cause takes bundles from more than
-// max(3, 5 %) clusters. clusters is how many the fleet has.
-func HoldRemovals(removals []Removal, clusters int) (allowed, held []Removal) {
+// max(3, 5 %) clusters. clusters is how many the fleet has; taken are the clusters, by cause, that lost bundles to it moments
+// ago, since what one commit changes may arrive in parts.
+func HoldRemovals(removals []Removal, taken map[string][]string, clusters int) (allowed, held []Removal) {
 	touched := map[string]map[string]bool{}
+	for id, uids := range taken {
+		touched[id] = map[string]bool{}
+		for _, uid := range uids {
+			touched[id][uid] = true
+		}
+	}
 	for _, removal := range removals {
 		id := ConfirmID(removal.Cause)
 		if touched[id] == nil {

@@ -17,7 +17,7 @@ import (
 
 // UpsertClusters takes over uid, namespace, name and labels of FleetClusters. A new cluster has an empty set at generation 1.
 func (s *Store) UpsertClusters(ctx context.Context, term uint64, clusters []delivery.Cluster) error {
-	known, err := s.Clusters(ctx, "")
+	known, err := s.clustersOf(ctx, clusters)
 	if err != nil {
 		return err
 	}
@@ -122,6 +122,60 @@ func (s *Store) Clusters(ctx context.Context, namespace string) ([]delivery.Clus
 			return nil, err
 		}
 		out = append(out, cluster)
+	}
+	return out, nil
+}
+
+// clustersOf are the rows of some clusters, and perhaps of others.
+func (s *Store) clustersOf(ctx context.Context, some []delivery.Cluster) ([]delivery.Cluster, error) {
+	if len(some) > readChunk {
+		return s.Clusters(ctx, "")
+	}
+	out := make([]delivery.Cluster, 0, len(some))
+	for _, one := range some {
+		cluster, err := s.Cluster(ctx, one.UID)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, cluster)
+	}
+	return out, nil
+}
+
+// Facts are what an agent reported of its cluster.
+type Facts struct {
+	KubernetesVersion string
+	APIVersions       []string
+}
+
+// Facts of a cluster; empty ones where nothing was reported.
+func (s *Store) Facts(ctx context.Context, uid string) (Facts, error) {
+	cluster, err := s.Cluster(ctx, uid)
+	if errors.Is(err, ErrNotFound) {
+		return Facts{}, nil
+	}
+	return Facts{KubernetesVersion: cluster.KubernetesVersion, APIVersions: cluster.APIVersions}, err
+}
+
+// FactMarks tell a namespace's clusters apart by what their agents reported, at little cost: where a mark is another, so are
+// the facts. A change that keeps the mark is seen at the next full plan.
+func (s *Store) FactMarks(ctx context.Context, namespace string) (map[string]string, error) {
+	var rows []struct {
+		UID               string `bun:"uid"`
+		KubernetesVersion string
+		Size              int64
+	}
+	err := s.reader.NewSelect().Table("clusters").Column("uid", "kubernetes_version").ColumnExpr("length(api_versions) AS size").
+		Where("namespace = ?", namespace).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the facts of clusters: %w", err)
+	}
+	out := make(map[string]string, len(rows))
+	for _, row := range rows {
+		out[row.UID] = fmt.Sprint(row.KubernetesVersion, " ", row.Size)
 	}
 	return out, nil
 }

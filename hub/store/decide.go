@@ -40,6 +40,8 @@ type DeliveryFilter struct {
 	Namespace  string
 	ClusterUID string
 	Bundle     delivery.Key
+	// Bundles are any of these; nil is all.
+	Bundles []delivery.Key
 }
 
 // Apply carries out decisions in one transaction. Per cluster whose entries or tombstones change, the generation rises once,
@@ -278,6 +280,9 @@ func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter) ([]delive
 	}
 	if filter.Bundle != "" {
 		query = query.Where("bundle = ?", string(filter.Bundle))
+	}
+	if filter.Bundles != nil {
+		query = query.Where("bundle IN (?)", bun.List(filter.Bundles))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cannot read deliveries: %w", err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/target/expr"
 )
 
 // Cluster is what targeting and expressions see of a FleetCluster: declared facts only.
@@ -108,4 +109,32 @@ func whole(value any) any {
 		return out
 	}
 	return value
+}
+
+// Facts are those fields of a cluster that something reads, as expressions see them.
+func Facts(cluster Cluster, reads expr.Reads) map[string]any {
+	whole := facts(cluster)
+	if reads.All {
+		return whole
+	}
+	out := make(map[string]any, len(reads.Fields))
+	for _, field := range reads.Fields {
+		outer, key, inner := strings.Cut(field, ".")
+		if !inner {
+			out[field] = whole[outer]
+			continue
+		}
+		// What is absent differs from what is empty.
+		switch object := whole[outer].(type) {
+		case map[string]string:
+			if value, ok := object[key]; ok {
+				out[field] = value
+			}
+		case map[string]any:
+			if value, ok := object[key]; ok {
+				out[field] = value
+			}
+		}
+	}
+	return out
 }

@@ -1,0 +1,131 @@
+package control
+
+import (
+	"context"
+	"maps"
+	"time"
+
+	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/hub/target"
+)
+
+// news is what a plan is told.
+type news struct {
+	Namespace string
+	Declared  declaration
+	// All makes the plan a full one: Clusters are then all that there are.
+	All bool
+	// Clusters that are new or changed, and uids of those that are gone.
+	Clusters []target.Cluster
+	Gone     []string
+	// Whole clusters, by uid, and Bundles to look at though nothing of them changed.
+	Whole   []string
+	Bundles []delivery.Key
+	// Undeclared bundles are those that a readable commit positively no longer declares, with that commit; nil where nothing
+	// changed.
+	Undeclared map[delivery.Key]delivery.Cause
+	// Facts that agents reported anew, by uid.
+	Facts      map[string]store.Facts
+	Relearning map[string]bool
+	Confirmed  map[string]bool
+	Now        time.Time
+}
+
+// step takes over the news, plans what they concern and writes what changes. After an error the next step makes up for it.
+func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, err error) {
+	if err := p.take(ctx, n); err != nil {
+		p.forget()
+		return 0, err
+	}
+	full := !p.complete
+	p.work.Plans++
+	if full {
+		p.work.Full++
+	}
+	if len(n.Confirmed) > 0 || !p.pending.empty() {
+		// Removals of one commit count together: those that wait are looked at with those that come.
+		for key := range p.held {
+			p.pending.pairs[key] = true
+		}
+	}
+	if p.pending.empty() && !full {
+		p.planned = n.Now
+		return 0, nil
+	}
+	pairs, deliveries, err := p.gather(ctx, n.Namespace, full)
+	if err != nil {
+		return 0, err
+	}
+	changes, err := p.plan(ctx, planInput{Namespace: n.Namespace, Pairs: pairs, Deliveries: deliveries, Relearning: n.Relearning,
+		Confirmed: n.Confirmed, Commit: n.Declared.commit(), Now: n.Now})
+	if err != nil {
+		return 0, err
+	}
+	if len(changes) > 0 {
+		if err := p.store.Apply(ctx, term, changes); err != nil {
+			return 0, err
+		}
+		p.work.Changes += len(changes)
+	}
+	p.pending.clear()
+	p.complete, p.planned = true, n.Now
+	if full {
+		p.forgetOutcomes(pairs)
+	}
+	return len(changes), nil
+}
+
+// take notes what the news concern.
+func (p *planner) take(ctx context.Context, n news) error {
+	if n.All {
+		p.forget()
+	}
+	policiesBefore := p.declared.policies
+	if p.declared.identity != n.Declared.identity || !p.complete {
+		p.takeDeclared(n.Declared)
+	}
+	if n.Undeclared != nil {
+		p.gone = maps.Clone(n.Undeclared)
+		for key := range p.gone {
+			p.pending.bundles[key] = true
+		}
+	}
+	for _, uid := range n.Gone {
+		p.index.RemoveCluster(uid)
+	}
+	for _, cluster := range n.Clusters {
+		if err := p.takeCluster(cluster, n.Now); err != nil {
+			return err
+		}
+	}
+	for uid, facts := range n.Facts {
+		p.takeFacts(uid, facts)
+	}
+	for _, uid := range n.Whole {
+		p.pending.clusters[uid] = true
+	}
+	for _, key := range n.Bundles {
+		p.pending.bundles[key] = true
+	}
+	for key, at := range p.again {
+		if !at.After(n.Now) {
+			p.pending.pairs[key] = true
+		}
+	}
+	p.suspensionsOver(n.Now)
+	p.takeValues(n.Namespace)
+	if policiesBefore != n.Declared.policies || !p.complete {
+		p.noteAll()
+	}
+	return p.dependenciesMoved(ctx)
+}
+
+// forgetOutcomes drops those of pairs that a full plan did not look at: nothing is known of them any more.
+func (p *planner) forgetOutcomes(planned []pair) {
+	looked := make(map[pair]bool, len(planned))
+	for _, key := range planned {
+		looked[key] = true
+	}
+	maps.DeleteFunc(p.outcomes, func(key pair, _ outcome) bool { return !looked[key] })
+}
