@@ -36,6 +36,9 @@ func (o *options) flags(c *cobra.Command, dir string) {
 	c.Flags().StringVar(&o.bin, "bin", beside(), "folder of the binaries (default: beside this one)")
 }
 
+// quiet says where a library's log goes, as it warns with a stack when nobody has. The sandbox's parts have logs of their own.
+func quiet() { ctrl.SetLogger(logr.Discard()) }
+
 func beside() string {
 	if self, err := os.Executable(); err == nil {
 		return filepath.Dir(self)
@@ -44,8 +47,6 @@ func beside() string {
 }
 
 func (o *options) config(out io.Writer) sandbox.Config {
-	// A library warns, with a stack, when nobody has said where its log goes; the sandbox's parts have logs of their own.
-	ctrl.SetLogger(logr.Discard())
 	fleet := o.fleet
 	if fleet == "" {
 		// The example lies beside bin/ in a checkout.
@@ -76,6 +77,7 @@ func run() *cobra.Command {
 	c := &cobra.Command{Use: "run", Short: "Start a fleet, or resume one; Ctrl-C stops it and keeps its state", Args: cobra.NoArgs,
 		Example: "  periplus-sandbox run --fleet https://git.example.com/fleet.git",
 		RunE: func(c *cobra.Command, _ []string) error {
+			quiet()
 			return sandbox.Run(c.Context(), o.config(c.OutOrStdout()), once)
 		}}
 	o.flags(c, ".sandbox")
@@ -91,6 +93,7 @@ func checkCommand() *cobra.Command {
 	c := &cobra.Command{Use: "check", Short: "Prove the whole story without a person; the last line is one JSON object", Args: cobra.NoArgs,
 		Example: "  periplus-sandbox check --clusters 5",
 		RunE: func(c *cobra.Command, _ []string) error {
+			quiet()
 			cfg := o.config(c.OutOrStdout())
 			if o.fleet == "" {
 				cfg.Fleet = "" // the check's own steps know the example; another fleet is only brought up
