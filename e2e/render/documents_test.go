@@ -23,7 +23,7 @@ var fence = regexp.MustCompile("(?s)\n```[a-z]+\n(?:#|//) ([^\n]+)\n(.*?)```")
 
 // TestDocumentsRender renders the bundles that the reference shows, and compares with what it says they render to.
 func TestDocumentsRender(t *testing.T) {
-	for _, page := range []string{"renderer-manifests", "renderer-kustomize", "renderer-jsonnet", "patches"} {
+	for _, page := range []string{"renderer-manifests", "renderer-kustomize", "renderer-helm", "renderer-jsonnet", "patches"} {
 		t.Run(page, func(t *testing.T) {
 			text, err := os.ReadFile("../../docs/reference/" + page + ".md")
 			if err != nil {
@@ -58,7 +58,7 @@ func (f tree) Hash(name string) (string, error) {
 	return strings.Repeat("h", 40), err
 }
 
-func renderedFor(t *testing.T, files tree, bundle string) []string {
+func inputsOf(t *testing.T, files tree, bundle string) (fleet.BundleDecl, target.Inputs) {
 	t.Helper()
 	evaluator, err := expr.New()
 	if err != nil {
@@ -82,6 +82,12 @@ func renderedFor(t *testing.T, files tree, bundle string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return declared, inputs
+}
+
+func renderedFor(t *testing.T, files tree, bundle string) []string {
+	t.Helper()
+	declared, inputs := inputsOf(t, files, bundle)
 	renderer, err := render.New(render.Config{SecretKey: []byte("key")})
 	if err != nil {
 		t.Fatal(err)
