@@ -84,6 +84,11 @@ func (o HookObject) Reach() kube.Resource {
 // Waiting says that the object is waited for.
 func (o HookObject) Waiting() bool { return o.State == HookCreating || o.State == HookRunning }
 
+// Retries says that the hook runs again once somebody deletes its object: a failed Job that does not expire by itself.
+func (o HookObject) Retries() bool {
+	return o.State == HookFailed && o.Group == "batch" && o.Kind == "Job" && !o.Transient
+}
+
 // HookKey names a hook at one event: one object may be the hook of several.
 func HookKey(event string, id content.ObjectID) string { return event + " " + id.String() }
 

@@ -180,7 +180,7 @@ func (p *pass) judgeHook(ctx context.Context, event string, item content.Item, o
 		result, message = hooks.Failed, fmt.Sprintf("it was not done after %s: %s", limit, message)
 	}
 	if result == hooks.Failed {
-		p.failHook(ctx, event, item, o, message)
+		p.failHook(ctx, event, item, o, message, live != nil)
 		return false
 	}
 	o.State = inventory.HookSucceeded
@@ -194,8 +194,9 @@ func (p *pass) judgeHook(ctx context.Context, event string, item content.Item, o
 	return true
 }
 
-// failHook ends a run: the hooks of this revision do not go on, until a person asks for it.
-func (p *pass) failHook(ctx context.Context, event string, item content.Item, o inventory.HookObject, message string) {
+// failHook ends a run: the hooks of this revision do not go on, until a person asks for it. An object that is gone cannot
+// be deleted by that person, so it is forgotten.
+func (p *pass) failHook(ctx context.Context, event string, item content.Item, o inventory.HookObject, message string, there bool) {
 	if why := p.whyJob(ctx, o); why != "" {
 		message += ": " + why
 	}
@@ -204,7 +205,9 @@ func (p *pass) failHook(ctx context.Context, event string, item content.Item, o 
 	}
 	o.State = inventory.HookFailed
 	run := &p.inv.Hooks
-	run.Keep(o)
+	if run.Keep(o); !there {
+		run.Forget(o.ObjectID)
+	}
 	run.Failed, run.Reason = inventory.HookKey(event, item.ObjectID), message
 	if !p.saveHooks(ctx) {
 		return

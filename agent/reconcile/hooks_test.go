@@ -189,6 +189,13 @@ func TestFailedHookKeepsWhatRuns(t *testing.T) {
 		t.Error("a restart ran the hook again")
 	}
 	m.must(m.reconciler.Do(context.Background(), &linkv1.Command{Command: &linkv1.Command_Reconcile{Reconcile: &linkv1.Reconcile{Bundle: "fleet/a"}}}))
+	uid = m.job("migrate", uid).GetUID()
+	m.says("fleet/a", linkv1.State_STATE_PROGRESSING, "migrate")
+	m.finish("migrate", false)
+	m.says("fleet/a", linkv1.State_STATE_FAILED, "migrate failed")
+	// So does deleting the Job that failed.
+	policy := metav1.DeletePropagationBackground
+	m.must(m.client.BatchV1().Jobs(m.space).Delete(context.Background(), "migrate", metav1.DeleteOptions{PropagationPolicy: &policy}))
 	m.job("migrate", uid)
 	m.finish("migrate", true)
 	m.ready("fleet/a")
@@ -238,6 +245,22 @@ func TestHookTimesOut(t *testing.T) {
 	m.eventually("it is deleted as it failed", func() bool { return m.noJob("slow") })
 	if m.hasConfigMap("one") {
 		t.Error("the revision went on")
+	}
+}
+
+func TestDeletedHookFails(t *testing.T) {
+	m := newMember(t)
+	m.give("fleet/a", nil, configMapYAML("one", "1"), hookYAML("migrate", "pre-install"))
+	m.accept()
+	uid := m.job("migrate", "").GetUID()
+	m.says("fleet/a", linkv1.State_STATE_PROGRESSING, "migrate")
+	policy := metav1.DeletePropagationBackground
+	m.must(m.client.BatchV1().Jobs(m.space).Delete(context.Background(), "migrate", metav1.DeleteOptions{PropagationPolicy: &policy}))
+	m.says("fleet/a", linkv1.State_STATE_FAILED, "it was deleted before it was done")
+	m.restart()
+	m.says("fleet/a", linkv1.State_STATE_FAILED, "it was deleted before it was done")
+	if !m.noJob("migrate") || m.hasConfigMap("one") {
+		t.Errorf("the hook with UID %s was run again, or the revision went on without it", uid)
 	}
 }
 
@@ -291,5 +314,88 @@ func TestHookIsResumed(t *testing.T) {
 	m.ready("fleet/a")
 	if m.job("migrate", "").GetUID() != uid {
 		t.Error("the hook was run twice")
+	}
+}
+
+func TestRestartsRunEachHookOnce(t *testing.T) {
+	m := newMember(t)
+	names, made := []string{"first", "second", "third"}, map[string]types.UID{}
+	m.give("fleet/a", nil, configMapYAML("one", "1"), hookYAML("first", "pre-install"), hookYAML("second", "pre-install"), hookYAML("third", "post-install"))
+	m.accept()
+	for _, name := range names {
+		// At once, so that the agent dies anywhere between making the Job and writing that down.
+		made[name] = m.job(name, "").GetUID()
+		m.restart()
+		m.says("fleet/a", linkv1.State_STATE_PROGRESSING, name)
+		m.stop()
+		m.finish(name, true)
+		m.start()
+	}
+	m.ready("fleet/a")
+	m.restart()
+	m.ready("fleet/a")
+	for _, name := range names {
+		if m.job(name, "").GetUID() != made[name] {
+			t.Errorf("%s was made twice", name)
+		}
+	}
+}
+
+func TestRemovalHooksOutliveTheirSet(t *testing.T) {
+	m := newMember(t)
+	m.give("fleet/a", nil, configMapYAML("one", "1"), hookYAML("drain", "pre-delete"))
+	m.accept()
+	m.ready("fleet/a")
+	// The agent is away while the bundle is removed and other sets follow: what they do not need is swept.
+	m.stop()
+	m.bury("fleet/a", &linkv1.Tombstone{})
+	m.accept()
+	for i := range 3 {
+		m.give("fleet/b", nil, configMapYAML("two", fmt.Sprint(i)))
+		m.accept()
+	}
+	m.start()
+	m.job("drain", "")
+	if !m.hasConfigMap("one") {
+		t.Error("the object went before its hook was done")
+	}
+	m.says("fleet/a", linkv1.State_STATE_REMOVING, "hook Job.batch "+m.space+"/drain (pre-delete)")
+	m.finish("drain", true)
+	m.gone("fleet/a")
+	if m.hasConfigMap("one") || !m.noJob("drain") {
+		t.Error("something is left")
+	}
+}
+
+func TestFailedRemovalHooks(t *testing.T) {
+	m := newMember(t)
+	m.give("fleet/a", nil, configMapYAML("one", "1"), hookYAML("drain", "pre-delete"))
+	m.give("fleet/b", nil, configMapYAML("two", "1"), hookYAML("goodbye", "post-delete"))
+	m.accept()
+	m.ready("fleet/a")
+	m.ready("fleet/b")
+	m.bury("fleet/a", &linkv1.Tombstone{})
+	m.bury("fleet/b", &linkv1.Tombstone{})
+	m.accept()
+	m.job("drain", "")
+	m.finish("drain", false)
+	m.says("fleet/a", linkv1.State_STATE_FAILED, "hook pre-delete Job.batch drain failed")
+	m.job("goodbye", "")
+	m.finish("goodbye", false)
+	m.event("fleet/b", "hook-failed")
+	m.gone("fleet/b")
+	if !m.hasConfigMap("one") {
+		t.Error("the object went although its hook failed")
+	}
+	// The bundle comes back: what its hook left is in no way.
+	m.give("fleet/a", nil, configMapYAML("one", "2"), hookYAML("drain", "pre-delete"))
+	m.accept()
+	m.ready("fleet/a")
+	// An orphaned removal leaves all as it is.
+	m.bury("fleet/a", &linkv1.Tombstone{Orphan: true})
+	m.accept()
+	m.gone("fleet/a")
+	if !m.hasConfigMap("one") || m.noJob("drain") {
+		t.Error("an orphaned object is gone")
 	}
 }

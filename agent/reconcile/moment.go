@@ -29,7 +29,7 @@ func (p *pass) begin(ctx context.Context) {
 		return
 	case begins:
 		p.beginRun(moment)
-	case p.rerun:
+	case p.rerun || p.failedJobGone():
 		p.inv.Hooks.Failed, p.inv.Hooks.Reason = "", ""
 	}
 	if p.inv.Hooks.Run == 0 {
@@ -46,6 +46,20 @@ func (p *pass) begin(ctx context.Context) {
 		}
 	}
 	p.keepPrevious(ctx, early)
+}
+
+// failedJobGone says that somebody deleted the Job of the hook that failed: that is how a person asks for it to be run
+// again. Failed Pods, and Jobs that expire, go without anyone's doing.
+func (p *pass) failedJobGone() bool {
+	for _, o := range p.inv.Hooks.Sorted() {
+		if o.Run != p.inv.Hooks.Run || !o.Retries() {
+			continue
+		}
+		if live, known := p.r.tracker.State(p.name, o.ObjectID); known && (!live.Exists || live.UID != o.UID) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *pass) beginRun(moment inventory.Moment) {
@@ -153,7 +167,7 @@ func (p *pass) beginRemoval(ctx context.Context) {
 	p.hooks = slices.DeleteFunc(p.hooks, func(item content.Item) bool {
 		return !slices.Contains(item.Hook.Events, content.HookPreDelete) && !slices.Contains(item.Hook.Events, content.HookPostDelete)
 	})
-	if p.inv.Hooks.Moment == inventory.Removal && p.rerun {
+	if p.inv.Hooks.Moment == inventory.Removal && (p.rerun || p.failedJobGone()) {
 		p.inv.Hooks.Failed, p.inv.Hooks.Reason = "", ""
 	}
 }

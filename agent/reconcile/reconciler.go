@@ -222,7 +222,7 @@ func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
 		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: left(entry, id, record.Once)})
 	}
 	for _, o := range inv.Hooks.Sorted() {
-		if _, ordinary := inv.Records[o.ObjectID]; !ordinary && o.Waiting() {
+		if _, ordinary := inv.Records[o.ObjectID]; !ordinary && (o.Waiting() || o.Retries() && o.Run == inv.Hooks.Run) {
 			interests = append(interests, observe.Interest{ID: o.ObjectID, Resource: o.Reach()})
 		}
 	}
