@@ -1,0 +1,281 @@
+package offline
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/chart"
+	"github.com/periplus-fleet/periplus/hub/chart/record"
+	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/render"
+	"github.com/periplus-fleet/periplus/hub/render/generated"
+	"github.com/periplus-fleet/periplus/hub/target"
+	"github.com/periplus-fleet/periplus/plugins/sdk/decrypter"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
+)
+
+// GeneratedOnce stands where a hub keeps what the first rendering made up.
+const GeneratedOnce = "(generated once)"
+
+// StagesConfig is what the stages run with.
+type StagesConfig struct {
+	// ChartFolder keeps fetched charts.
+	ChartFolder string
+	// Renderers by name; nil is render.Builtin().
+	Renderers []renderer.Renderer
+	Decrypter decrypter.Decrypter
+	// Objects of the hub's API; nil makes references to them errors.
+	Objects Objects
+	// KubeVersion of clusters whose declaration names none, and APIVersions (group/version/Kind) of all: what agents report.
+	KubeVersion string
+	APIVersions []string
+	// Unmasked shows what renderers say of secret inputs.
+	Unmasked bool
+}
+
+// Stages of the hub. They are safe for concurrent use, and render nothing twice.
+type Stages struct {
+	cfg      StagesConfig
+	resolver *target.Resolver
+	renderer *render.Renderer
+	charts   *chart.Charts
+}
+
+// NewStages makes stages. Their key for the content of Secrets is new each time, so that no digest of one is an oracle.
+func NewStages(cfg StagesConfig) (*Stages, error) {
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	resolver, err := target.NewResolver()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Objects != nil {
+		resolver = resolver.With(cfg.Objects)
+	}
+	charts, err := chart.New(chart.Config{Dir: cfg.ChartFolder, Records: &record.Memory{}})
+	if err != nil {
+		return nil, err
+	}
+	made, err := render.New(render.Config{Renderers: cfg.Renderers, SecretKey: key, Decrypter: cfg.Decrypter, Generated: placeholders{},
+		Unmasked: cfg.Unmasked})
+	if err != nil {
+		return nil, err
+	}
+	cfg.APIVersions = slices.Sorted(slices.Values(cfg.APIVersions))
+	return &Stages{cfg: cfg, resolver: resolver, renderer: made, charts: charts}, nil
+}
+
+// Stats of the work done.
+func (s *Stages) Stats() render.Stats { return s.renderer.Stats() }
+
+// Result of rendering pairs, each list by bundle, then cluster.
+type Result struct {
+	Deliveries []Delivery
+	Failures   []Failure
+	// Skipped are pairs that no target matches.
+	Skipped []Skipped
+}
+
+// Delivery is what a cluster gets of a bundle.
+type Delivery struct {
+	Pair
+	Target  string
+	Variant *render.Variant
+	// Chart is the version of a chart that was resolved now; the hub keeps the one that it recorded.
+	Chart string
+}
+
+// Failure of one pair. Its error names file and line where a file is at fault.
+type Failure struct {
+	Pair
+	Err error
+}
+
+// Skipped pair, with the reason.
+type Skipped struct {
+	Pair
+	Why string
+}
+
+// Render takes pairs through target and render. progress is told how many of them are done; it may be nil. The error is ctx's.
+func (s *Stages) Render(ctx context.Context, f *Fleet, pairs []Pair, progress func(done, total int)) (*Result, error) {
+	type outcome struct {
+		delivery Delivery
+		why      string
+		err      error
+	}
+	outcomes := make([]outcome, len(pairs))
+	var done atomic.Int64
+	group, inner := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, pair := range pairs {
+		group.Go(func() error {
+			out := &outcomes[i]
+			out.delivery, out.why, out.err = s.pair(inner, f, pair)
+			if progress != nil {
+				progress(int(done.Add(1)), len(pairs))
+			}
+			return inner.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	result := &Result{}
+	for i, out := range outcomes {
+		switch {
+		case out.err != nil:
+			result.Failures = append(result.Failures, Failure{pairs[i], out.err})
+		case out.why != "":
+			result.Skipped = append(result.Skipped, Skipped{pairs[i], out.why})
+		default:
+			result.Deliveries = append(result.Deliveries, out.delivery)
+		}
+	}
+	return result, nil
+}
+
+// pair is rendered as the hub's planner does; why says that the bundle does not go there.
+func (s *Stages) pair(ctx context.Context, f *Fleet, pair Pair) (delivery Delivery, why string, err error) {
+	bundle, cluster := pair.Bundle, pair.Cluster
+	match, ok, err := target.MatchBundle(bundle, f.Groups, cluster)
+	if err != nil {
+		return Delivery{}, "", err
+	}
+	if !ok {
+		return Delivery{}, match.Why, nil
+	}
+	inputs, err := s.resolver.Inputs(bundle, match, cluster)
+	if err != nil {
+		return Delivery{}, "", err
+	}
+	in := render.Input{Bundle: bundle, Tree: bundle.Tree, Inputs: inputs, ClusterVersion: cluster.Version, APIVersions: s.cfg.APIVersions,
+		ClusterUID: cluster.UID, Secret: inputs.Secret}
+	if in.ClusterVersion == "" {
+		in.ClusterVersion = s.cfg.KubeVersion
+	}
+	if inputs.Ref != nil {
+		if in.Tree, err = f.openRef(*inputs.Ref); err != nil {
+			field := fmt.Sprintf("spec.targets[%d].ref", match.Index)
+			return Delivery{}, "", renderer.Refuse(bundle.File, bundle.LineOf(field), "%s: %v", field, err)
+		}
+	}
+	delivery = Delivery{Pair: pair, Target: match.Name}
+	if inputs.Source != nil && inputs.Source.Helm != nil {
+		if err := s.chart(ctx, &in, inputs.Source.Helm); err != nil {
+			field := "spec.source.helm"
+			return Delivery{}, "", renderer.Refuse(bundle.File, bundle.LineOf(field), "%s: %v", field, err)
+		}
+		delivery.Chart = in.ChartVersion
+	}
+	delivery.Variant, err = s.renderer.Render(ctx, in)
+	return delivery, "", err
+}
+
+// chart resolves and fetches the chart that a source names, by the content that is rendered.
+func (s *Stages) chart(ctx context.Context, in *render.Input, source *v1alpha1.HelmSource) error {
+	auth := chart.Auth{}
+	if source.SecretRef != nil {
+		data, ok := s.cfg.Objects["Secret/"+source.SecretRef.Name]
+		if !ok {
+			return fmt.Errorf("its Secret %q is in the hub's API, which is not at hand here", source.SecretRef.Name)
+		}
+		var err error
+		if auth, err = chart.AuthFrom(data); err != nil {
+			return fmt.Errorf("cannot take Secret %q as credentials: %w", source.SecretRef.Name, err)
+		}
+	}
+	bundle := in.Bundle
+	if bundle.Tree = in.Tree; in.Tree != in.Bundle.Tree {
+		var err error
+		if bundle.TreeHash, err = fleet.ContentHash(in.Tree, bundle.Path, v1alpha1.BundleSpec{Source: in.Inputs.Source}); err != nil {
+			return err
+		}
+	}
+	var err error
+	in.Chart, in.ChartID, in.ChartVersion, err = s.charts.ForBundle(ctx, bundle, source, auth)
+	return err
+}
+
+// Explain gives the values that a bundle has for a cluster, with where each was set.
+func (s *Stages) Explain(f *Fleet, pair Pair) ([]target.ValueOrigin, target.Match, error) {
+	match, ok, err := target.MatchBundle(pair.Bundle, f.Groups, pair.Cluster)
+	if err != nil {
+		return nil, match, err
+	}
+	if !ok {
+		return nil, match, errors.New(match.Why)
+	}
+	origins, err := s.resolver.Explain(pair.Bundle, match, pair.Cluster)
+	return origins, match, err
+}
+
+// placeholders keep a sign in the place of whatever is generated, so that equal inputs show equal objects.
+type placeholders struct{}
+
+func (placeholders) Generated(context.Context, generated.Pair) (generated.Values, error) {
+	return nil, nil
+}
+
+func (placeholders) PutGenerated(_ context.Context, _ generated.Pair, values generated.Values) (generated.Values, error) {
+	out := make(generated.Values, len(values))
+	for field := range values {
+		text, err := json.Marshal(GeneratedOnce)
+		if err != nil {
+			return nil, err
+		}
+		out[field] = text
+	}
+	return out, nil
+}
+
+// Revision is one rendering of a bundle, with all clusters that share it.
+type Revision struct {
+	Bundle   fleet.BundleDecl
+	Clusters []string
+	Targets  []string
+	Chart    string
+	Variant  *render.Variant
+}
+
+// Revisions of deliveries, by bundle, then the first cluster.
+func Revisions(deliveries []Delivery) []Revision {
+	var out []Revision
+	at := map[string]int{}
+	for _, one := range deliveries {
+		key := string(one.Bundle.Key) + " " + string(one.Variant.Revision)
+		i, ok := at[key]
+		if !ok {
+			i = len(out)
+			at[key] = i
+			out = append(out, Revision{Bundle: one.Bundle, Variant: one.Variant, Chart: one.Chart})
+		}
+		out[i].Clusters = append(out[i].Clusters, one.Cluster.Name)
+		if !slices.Contains(out[i].Targets, one.Target) {
+			out[i].Targets = append(out[i].Targets, one.Target)
+		}
+	}
+	return out
+}
+
+// Digest of the revision as the hub names it; "" where it holds Secrets, which each hub names by a key of its own, or fields
+// that are generated once.
+func (r Revision) Digest() string {
+	for _, item := range r.Variant.Manifest.Items {
+		if item.Digest.Secret() || len(item.Once) > 0 {
+			return ""
+		}
+	}
+	return string(r.Variant.Revision)
+}
