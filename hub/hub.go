@@ -28,8 +28,8 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/link/storelink"
-	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/metrics"
+	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/store"
 )
 
@@ -53,7 +53,7 @@ type Config struct {
 	// StoreURL is sqlite:///path or postgres://...; StoreKey (32 bytes) encrypts Secrets in it.
 	StoreURL string
 	StoreKey []byte
-	// DataDir holds fetched repositories, which can be fetched again.
+	// DataDir holds fetched repositories and charts, and renderings: all of it can be had again.
 	DataDir string
 	// Addresses to listen on; Health is plain HTTP and meant for this host.
 	LinkAddress, APIAddress, HealthAddress string
@@ -65,7 +65,7 @@ type Config struct {
 	Version, Commit                     string
 	// Plugins says which ones the control role runs; without a Command all built-in renderers run in this process.
 	Plugins plugins.Config
-	Log                                 *slog.Logger
+	Log     *slog.Logger
 }
 
 // hub is one running process.

@@ -21,6 +21,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/clusters/bootstrap"
 	"github.com/periplus-fleet/periplus/clusters/fleetcluster"
+	"github.com/periplus-fleet/periplus/hub/chart"
 	"github.com/periplus-fleet/periplus/hub/control"
 	"github.com/periplus-fleet/periplus/hub/fleet/apply"
 	"github.com/periplus-fleet/periplus/hub/gate"
@@ -63,7 +64,12 @@ func (h *hub) runControl(ctx context.Context) error {
 		return err
 	}
 	defer running.Close()
-	renderer, err := render.New(render.Config{Renderers: running.Renderers(), SecretKey: h.cfg.StoreKey})
+	renderer, err := render.New(render.Config{Renderers: running.Renderers(), SecretKey: h.cfg.StoreKey, Folder: filepath.Join(h.cfg.DataDir, "renders"),
+		Decrypter: running.Decrypter(), Generated: h.store, Log: h.cfg.Log})
+	if err != nil {
+		return err
+	}
+	charts, err := chart.New(chart.Config{Dir: filepath.Join(h.cfg.DataDir, "charts"), Records: h.store})
 	if err != nil {
 		return err
 	}
@@ -73,7 +79,7 @@ func (h *hub) runControl(ctx context.Context) error {
 	}
 	var controller *control.Controller
 	controller, err = control.New(control.Config{Manager: mgr, Namespace: h.cfg.Namespace, Process: h.process, Store: h.store, Source: repos,
-		Applier: apply.New(h.cfg.Rest), Resolver: resolver, Renderer: renderer, Gate: gate.New(gate.Config{}), Log: h.cfg.Log,
+		Applier: apply.New(h.cfg.Rest), Resolver: resolver, Charts: charts, Renderer: renderer, Gate: gate.New(gate.Config{}), Log: h.cfg.Log,
 		OnLead: func(ctx context.Context, meta store.Meta) error { return h.onLead(ctx, mgr, controller, meta) }})
 	if err != nil {
 		return err
