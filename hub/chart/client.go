@@ -20,8 +20,8 @@ const (
 	maxManifest = 4 << 20
 )
 
-// patience with one repository, from the question to the chart.
-const patience = 2 * time.Minute
+// Patience with one repository, from the question to the chart. Who has nothing else to do may wait as long.
+const Patience = 2 * time.Minute
 
 // Auth is what a Secret says of a repository.
 type Auth struct {

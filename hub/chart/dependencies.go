@@ -164,7 +164,7 @@ func (c *Charts) add(ctx context.Context, bundle fleet.BundleDecl, from origins,
 	if err != nil {
 		return "", err
 	}
-	resolved, err := c.resolved(ctx, bundle, source, patience)
+	resolved, err := c.resolved(ctx, bundle, source, Patience)
 	if err != nil {
 		return "", err
 	}

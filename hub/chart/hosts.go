@@ -35,7 +35,7 @@ func (h *hosts) enter(ctx context.Context, source Source) (context.Context, func
 		h.slots[name] = slots
 	}
 	h.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Patience)
 	select {
 	case slots <- struct{}{}:
 		return ctx, func() { cancel(); <-slots }, nil
