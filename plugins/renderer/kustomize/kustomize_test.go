@@ -3,6 +3,7 @@ package kustomize
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +104,24 @@ func TestRenderIsDeterministic(t *testing.T) {
 		if got := build(t, files); got != want {
 			t.Fatalf("run %d differs:\n%s", run, cmp.Diff(want, got))
 		}
+	}
+}
+
+// TestLinksStayInside follows symbolic links as the repository does: inside it, and in circles only so far.
+func TestLinksStayInside(t *testing.T) {
+	files := filesOf(map[string]string{"b/kustomization.yaml": "resources: [base]\n", "base/kustomization.yaml": "resources: [a.yaml]\n", "base/a.yaml": configMap})
+	files["b/base"] = &fstest.MapFile{Data: []byte("../base"), Mode: fs.ModeSymlink}
+	if got := build(t, files); !strings.Contains(got, `"name":"x"`) {
+		t.Errorf("a link to a base is not followed: %s", got)
+	}
+	files["base/kustomization.yaml"] = &fstest.MapFile{Data: []byte("resources: [again]\n")}
+	files["base/again"] = &fstest.MapFile{Data: []byte("."), Mode: fs.ModeSymlink}
+	if _, err := (Renderer{}).Render(t.Context(), renderer.Request{FS: files, Dir: "b"}); err == nil || !strings.Contains(err.Error(), "in a circle") {
+		t.Error("a link in a circle ends nowhere:", err)
+	}
+	files["base/again"] = &fstest.MapFile{Data: []byte("../.."), Mode: fs.ModeSymlink}
+	if _, err := (Renderer{}).Render(t.Context(), renderer.Request{FS: files, Dir: "b"}); err == nil {
+		t.Error("a link leads out of the repository")
 	}
 }
 

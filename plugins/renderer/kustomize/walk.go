@@ -12,8 +12,11 @@ import (
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// maxFolders bounds the kustomizations of one build.
-const maxFolders = 1000
+// Limits of one build: its kustomizations, and how many are built on each other.
+const (
+	maxFolders = 1000
+	maxDepth   = 50
+)
 
 var names = []string{"kustomization.yaml", "kustomization.yml", "Kustomization"}
 
@@ -87,6 +90,9 @@ func (w *walk) kustomization(folder string, plugins bool) (string, error) {
 	w.seen[seen{folder, plugins}] = file
 	if len(w.seen) > maxFolders {
 		return "", renderer.Refuse(file, 0, "the kustomization is built on more than %d folders", maxFolders)
+	}
+	if len(w.open) >= maxDepth {
+		return "", renderer.Refuse(file, 0, "more than %d kustomizations are built on each other; does a symbolic link lead in a circle?", maxDepth)
 	}
 	documents, err := yamldoc.Parse(data)
 	var mistake *yamldoc.Error
