@@ -11,8 +11,8 @@ import (
 // pluginCommand is what the hub starts itself as, to serve a built-in plugin.
 func pluginCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "plugin NAME", Short: "Serve a built-in plugin; the hub starts this itself", Hidden: true, Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return plugins.Serve(args[0]) },
+		Use: "plugin NAME", Short: "Serve a built-in plugin; the hub starts this itself", Hidden: true, Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return plugins.Serve(args[0], args[1:]...) },
 	}
 }
 

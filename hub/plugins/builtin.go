@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/periplus-fleet/periplus/plugins/decrypter/sops"
+	"github.com/periplus-fleet/periplus/plugins/host/jail"
 	"github.com/periplus-fleet/periplus/plugins/renderer/helm"
 	"github.com/periplus-fleet/periplus/plugins/renderer/jsonnet"
 	"github.com/periplus-fleet/periplus/plugins/renderer/kustomize"
@@ -21,6 +22,8 @@ type BuiltInPlugin struct {
 	// renderer that it is, or decrypter.
 	renderer  func() renderer.Renderer
 	decrypter func() decrypter.Decrypter
+	// reads are files that its configuration names.
+	reads func(config map[string]any) []string
 }
 
 // BuiltIn plugins.
@@ -29,23 +32,30 @@ func BuiltIn() []BuiltInPlugin {
 		{Name: "helm", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return helm.New() }},
 		{Name: "kustomize", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return kustomize.Renderer{} }},
 		{Name: "jsonnet", Type: "renderer", Always: true, renderer: func() renderer.Renderer { return jsonnet.New() }},
-		{Name: "sops", Type: "decrypter", decrypter: func() decrypter.Decrypter { return sops.New() }},
+		{Name: "sops", Type: "decrypter", decrypter: func() decrypter.Decrypter { return sops.New() }, reads: sops.Reads},
 	}
 }
 
-// Serve is the process of a built-in plugin; it returns when the host is done with it.
-func Serve(name string) error {
+// jailName is how the process is called that confines itself before it becomes a plugin.
+const jailName = "jail"
+
+// Serve is the process of a built-in plugin, which returns when the host is done with it, or a jail of the argument.
+func Serve(name string, arguments ...string) error {
+	if name == jailName && len(arguments) == 1 {
+		return jail.Enter(arguments[0])
+	}
 	var names []string
 	for _, one := range BuiltIn() {
-		if one.Name == name && one.renderer != nil {
-			sdk.Serve(sdk.Renderer(one.renderer()))
-			return nil
-		}
-		if one.Name == name {
-			sdk.Serve(sdk.Decrypter(one.decrypter()))
-			return nil
-		}
 		names = append(names, one.Name)
+		if one.Name != name {
+			continue
+		}
+		if one.renderer != nil {
+			sdk.Serve(sdk.Renderer(one.renderer()))
+		} else {
+			sdk.Serve(sdk.Decrypter(one.decrypter()))
+		}
+		return nil
 	}
 	return fmt.Errorf("cannot serve the plugin %q: the built-in ones are %s", name, strings.Join(names, ", "))
 }

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -19,6 +20,7 @@ import (
 //	  sha256: 9f86d0...
 //	  config: {registry: registry.example.com}
 //	  network: false
+//	  read: [/etc/environment-plugin]
 //	  memory: 512Mi
 //	  timeout: 1m
 //	  processes: 2
@@ -104,6 +106,8 @@ func (r *reading) declaration(at string, item any) host.Declaration {
 			if out.Network, ok = value.(bool); !ok {
 				r.fail(path, "want true or false")
 			}
+		case "read":
+			out.Read = r.paths(path, value)
 		case "memory":
 			out.Memory = r.memory(path, value)
 		case "timeout":
@@ -115,7 +119,7 @@ func (r *reading) declaration(at string, item any) host.Declaration {
 			}
 			out.Processes = int(count)
 		default:
-			r.fail(path, "unknown field; want name, type, path, sha256, config, network, memory, timeout or processes")
+			r.fail(path, "unknown field; want name, type, path, sha256, config, network, read, memory, timeout or processes")
 		}
 	}
 	if out.Name == "" {
@@ -130,6 +134,20 @@ func (r *reading) text(path string, value any) string {
 		r.fail(path, "want a text; quote what looks like a number")
 	}
 	return text
+}
+
+func (r *reading) paths(path string, value any) []string {
+	list, ok := value.([]any)
+	var out []string
+	for _, item := range list {
+		text, _ := item.(string)
+		ok = ok && filepath.IsAbs(text)
+		out = append(out, text)
+	}
+	if !ok {
+		r.fail(path, "want a list of absolute paths")
+	}
+	return out
 }
 
 func (r *reading) memory(path string, value any) int64 {

@@ -35,10 +35,11 @@ func TestContract(t *testing.T) {
 			"kustomization.yaml":     {Data: []byte("namePrefix: a-\nresources: [one.yaml, base]\n")}}},
 		"jsonnet": {Path: "main.jsonnet", Fixture: fstest.MapFS{"lib.libsonnet": {Data: []byte("{name: 'one'}\n")},
 			"main.jsonnet": {Data: []byte("local lib = import 'lib.libsonnet'; {apiVersion: 'v1', kind: 'ConfigMap', metadata: {name: lib.name}}\n")}}},
-		"sops": {Config: map[string]any{"keysDir": keys}, Encrypted: map[string]contract.Secret{
+		"sops": {Config: map[string]any{"keysDir": keys}, Read: []string{keys}, Encrypted: map[string]contract.Secret{
 			"file.bin": {Format: "binary", Data: sealed("file.bin"), Plaintext: sealed("plain/file.txt")}}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			plugin.Jail = []string{"/proc/self/exe", "plugin", "jail"}
 			plugin.Command = []string{"/proc/self/exe", "plugin", name}
 			contract.Test(t, plugin)
 		})

@@ -77,7 +77,11 @@ func Start(ctx context.Context, cfg Config) (*Plugins, error) {
 	if err != nil {
 		return nil, err
 	}
-	started, err := host.Start(ctx, host.Config{Types: Types(), Strict: cfg.Strict, TempDir: cfg.TempDir, Log: cfg.Log}, declarations)
+	hosted := host.Config{Types: Types(), Strict: cfg.Strict, TempDir: cfg.TempDir, Log: cfg.Log}
+	if len(cfg.Command) > 0 {
+		hosted.Jail = append(slices.Clone(cfg.Command), jailName)
+	}
+	started, err := host.Start(ctx, hosted, declarations)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +118,9 @@ func merge(cfg Config, declared []host.Declaration) ([]host.Declaration, error) 
 				changed.Memory = declaration.Memory
 			}
 			declaration = changed
+		}
+		if one.reads != nil {
+			declaration.Read = append(declaration.Read, one.reads(declaration.Config)...)
 		}
 		if len(cfg.Command) > 0 && (one.Always || declaration.Config != nil) {
 			out = append(out, declaration)

@@ -26,7 +26,7 @@ import (
 // TestMain serves the plugin where the host started this binary as one.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "plugin" {
-		if err := plugins.Serve(os.Args[2]); err != nil {
+		if err := plugins.Serve(os.Args[2], os.Args[3:]...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -154,13 +154,14 @@ func TestParse(t *testing.T) {
 		want  []host.Declaration
 		wrong string
 	}{
-		"All": {text: "plugins:\n- name: env\n  type: renderer\n  path: env\n  sha256: abc\n  config: {a: 1}\n  network: true\n  memory: 256Mi\n  timeout: 30s\n  processes: 3\n",
+		"All": {text: "plugins:\n- name: env\n  type: renderer\n  path: env\n  sha256: abc\n  config: {a: 1}\n  network: true\n  read: [/etc/env]\n  memory: 256Mi\n  timeout: 30s\n  processes: 3\n",
 			want: []host.Declaration{{Name: "env", Type: "renderer", Path: "env", SHA256: "abc", Config: map[string]any{"a": int64(1)}, Network: true,
-				Memory: 256 << 20, Timeout: 30 * time.Second, Processes: 3}}},
+				Read: []string{"/etc/env"}, Memory: 256 << 20, Timeout: 30 * time.Second, Processes: 3}}},
 		"None":         {text: "plugins: []\n", want: []host.Declaration{}},
 		"NoName":       {text: "plugins:\n- type: renderer\n", wrong: "plugins.yaml:2: plugins[0].name: required"},
 		"UnknownField": {text: "plugins:\n- name: env\n  sha: abc\n", wrong: "plugins.yaml:3: plugins[0].sha: unknown field"},
 		"LittleMemory": {text: "plugins:\n- name: env\n  memory: 1Mi\n", wrong: "plugins.yaml:3: plugins[0].memory: want an amount such as 512Mi, at least 96Mi"},
+		"NoPath":       {text: "plugins:\n- name: env\n  read: [etc]\n", wrong: "plugins.yaml:3: plugins[0].read: want a list of absolute paths"},
 		"NoDuration":   {text: "plugins:\n- name: env\n  timeout: 30\n", wrong: "plugins.yaml:3: plugins[0].timeout: want a duration"},
 		"Syntax":       {text: "plugins: [\n", wrong: "plugins.yaml: line"},
 	}

@@ -30,6 +30,10 @@ type Plugin struct {
 	Config map[string]any
 	// Network is whether its declaration asks for it.
 	Network bool
+	// Read are files and folders that its declaration lets it read.
+	Read []string
+	// Jail confines it as the hub does, see host.Config; without one it sees all files.
+	Jail []string
 	// Fixture is a bundle's folder that a renderer renders. Without it a renderer is tested with what it refuses only.
 	Fixture fs.FS
 	// Path of the request, relative to Fixture; "" is Fixture itself.
@@ -114,8 +118,8 @@ func (p Plugin) name() string { return "plugin" }
 // start starts the plugin, until the test ends.
 func start(t *testing.T, plugin Plugin, typ host.Type) *host.Host {
 	t.Helper()
-	started, err := host.Start(t.Context(), host.Config{Types: []host.Type{typ}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))},
-		[]host.Declaration{{Name: plugin.name(), Type: typ.Name, Command: plugin.Command, Config: plugin.Config, Network: plugin.Network, Processes: 4}})
+	started, err := host.Start(t.Context(), host.Config{Types: []host.Type{typ}, Jail: plugin.Jail, Log: slog.New(slog.NewTextHandler(t.Output(), nil))},
+		[]host.Declaration{{Name: plugin.name(), Type: typ.Name, Command: plugin.Command, Config: plugin.Config, Network: plugin.Network, Read: plugin.Read, Processes: 4}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package contract_test
 
 import (
 	"flag"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/periplus-fleet/periplus/plugins/contract"
+	"github.com/periplus-fleet/periplus/plugins/host/jail"
 	"github.com/periplus-fleet/periplus/plugins/renderer/yamldoc"
 )
 
@@ -45,7 +47,17 @@ func TestPlugin(t *testing.T) {
 		}
 		plugin.Config, _ = documents[0].Object()
 	}
+	plugin.Jail = []string{"/proc/self/exe", "jail"}
 	contract.Test(t, plugin)
+}
+
+// TestMain confines where the host started this binary for it.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "jail" {
+		fmt.Fprintln(os.Stderr, jail.Enter(os.Args[2]))
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
 }
 
 // example builds the plugin that plugins/examples shows, as its author would.

@@ -17,9 +17,9 @@ import (
 const confined = unix.CLONE_NEWUSER | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWIPC
 
 // attributes of a plugin's process. It dies with the hub, and is alone in its process group.
-func attributes(network bool) *syscall.SysProcAttr {
+func attributes(namespaces bool) *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if network || unconfined() != nil {
+	if !namespaces {
 		return attributes
 	}
 	attributes.Cloneflags = confined
@@ -28,9 +28,9 @@ func attributes(network bool) *syscall.SysProcAttr {
 	return attributes
 }
 
-// unconfined is why plugins cannot be kept off the network here; nil where they can. It is found out once: a process is made
+// noNamespaces is why processes cannot be made in namespaces of their own here; nil where they can. It is found out once: a process is made
 // in the namespaces and fails only when it looks for a program that does not exist.
-var unconfined = sync.OnceValue(func() error {
+var noNamespaces = sync.OnceValue(func() error {
 	probe := exec.Command("/proc/self/no such program")
 	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: confined,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},

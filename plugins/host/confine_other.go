@@ -10,8 +10,8 @@ import (
 // attributes of a plugin's process: only Linux has more.
 func attributes(bool) *syscall.SysProcAttr { return nil }
 
-// unconfined is why plugins cannot be kept off the network here.
-func unconfined() error { return errors.New("plugins are confined on Linux only") }
+// noNamespaces is why processes cannot be made in namespaces of their own here.
+func noNamespaces() error { return errors.New("plugins are confined on Linux only") }
 
 // limit bounds nothing here; GOMEMLIMIT still asks Go programs to keep within it.
 func limit(int, int64) error { return nil }

@@ -30,6 +30,8 @@ type Declaration struct {
 	Config map[string]any
 	// Network is whether it may reach the network.
 	Network bool
+	// Read are files and folders that it may read beside those of the system.
+	Read []string
 	// Memory in bytes, Timeout of a call, Processes at most; 0 takes the default.
 	Memory    int64
 	Timeout   time.Duration
@@ -40,7 +42,7 @@ type Declaration struct {
 // is what runs, whatever comes to lie at its path.
 func (d Declaration) spec() (Spec, error) {
 	spec := Spec{Name: d.Name, Type: d.Type, Source: BuiltIn, Config: d.Config, Network: d.Network, Memory: d.Memory, Timeout: d.Timeout,
-		Processes: d.Processes, MaxAnswer: DefaultMaxAnswer}
+		Processes: d.Processes, MaxAnswer: DefaultMaxAnswer, Read: d.Read}
 	if spec.Memory == 0 {
 		spec.Memory = DefaultMemory
 	}

@@ -17,12 +17,18 @@ type Config struct {
 	Strict bool
 	// TempDir is where processes get their temporary folders; "" is the system's. Paths of sockets below it must be short.
 	TempDir string
-	Log     *slog.Logger
+	// Jail is a program that calls jail.Enter with its last argument; processes start as it. Without one the hub's files are
+	// not hidden from plugins, and only namespaces keep them off the network.
+	Jail []string
+	// NoNamespaces does without them where they may be made, too.
+	NoNamespaces bool
+	Log          *slog.Logger
 }
 
 // Host runs the plugins that it was started with.
 type Host struct {
-	cfg     Config
+	cfg Config
+	confinement
 	plugins map[string]*Plugin
 	order   []*Plugin
 	stop    context.CancelFunc
@@ -32,7 +38,7 @@ type Host struct {
 // Start starts one process of each plugin and asks it what it is. A plugin that is wrong is refused: its calls fail with the
 // reason, the others run; with Strict it is an error. One that crashes is started again.
 func Start(ctx context.Context, cfg Config, declarations []Declaration) (*Host, error) {
-	h := &Host{cfg: cfg, plugins: map[string]*Plugin{}}
+	h := &Host{cfg: cfg, confinement: cfg.confine(), plugins: map[string]*Plugin{}}
 	var problems []error
 	for _, declared := range declarations {
 		plugin := h.add(declared)
@@ -55,8 +61,8 @@ func Start(ctx context.Context, cfg Config, declarations []Declaration) (*Host, 
 		cfg.Log.Error("the plugin is refused", "plugin", plugin.spec.Name, "pluginType", plugin.spec.Type, "reason", plugin.refused)
 		problems = append(problems, plugin.fault(plugin.refused))
 	}
-	if err := unconfined(); err != nil {
-		cfg.Log.Warn("plugins run unconfined: they could reach the network", "reason", err)
+	if h.unconfined != nil {
+		cfg.Log.Warn("plugins run unconfined: they could reach the network", "reason", h.unconfined)
 	}
 	if cfg.Strict && len(problems) > 0 {
 		h.Close(ctx)
@@ -83,9 +89,10 @@ func (h *Host) add(declared Declaration) *Plugin {
 	if _, twice := h.plugins[declared.Name]; err == nil && twice {
 		err = errors.New("its name is declared twice")
 	}
-	if reason := unconfined(); err == nil && h.cfg.Strict && !declared.Network && reason != nil {
-		err = fmt.Errorf("it cannot be kept off the network, which strictness demands: %w", reason)
+	if err == nil && h.cfg.Strict && !declared.Network && h.unconfined != nil {
+		err = fmt.Errorf("it cannot be kept off the network, which strictness demands: %w", h.unconfined)
 	}
+	spec.jail, spec.confinement = h.cfg.Jail, h.confinement
 	plugin := newPlugin(spec, typ, h.cfg.TempDir, h.cfg.Log)
 	plugin.refused = err
 	if _, twice := h.plugins[declared.Name]; !twice {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/periplus-fleet/periplus/plugins/host"
 	"github.com/periplus-fleet/periplus/plugins/host/hosttest"
+	"github.com/periplus-fleet/periplus/plugins/host/jail"
 	"github.com/periplus-fleet/periplus/plugins/host/renderers"
 	"github.com/periplus-fleet/periplus/plugins/sdk"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
@@ -29,6 +31,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "plugin" {
 		sdk.Serve(sdk.Renderer(hosttest.Bad{}))
 		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == "jail" {
+		fmt.Fprintln(os.Stderr, jail.Enter(os.Args[2]))
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -62,9 +68,14 @@ func bad(change func(*host.Declaration)) host.Declaration {
 // start starts one plugin, which ends with the test.
 func start(t testing.TB, declared host.Declaration) (*host.Host, renderer.Renderer, *log) {
 	t.Helper()
+	return startWith(t, host.Config{}, declared)
+}
+
+func startWith(t testing.TB, cfg host.Config, declared host.Declaration) (*host.Host, renderer.Renderer, *log) {
+	t.Helper()
 	out := &log{}
-	h, err := host.Start(t.Context(), host.Config{Types: []host.Type{renderers.Type()}, Log: slog.New(slog.NewJSONHandler(out, nil))},
-		[]host.Declaration{declared})
+	cfg.Types, cfg.Log = []host.Type{renderers.Type()}, slog.New(slog.NewJSONHandler(out, nil))
+	h, err := host.Start(t.Context(), cfg, []host.Declaration{declared})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +83,22 @@ func start(t testing.TB, declared host.Declaration) (*host.Host, renderer.Render
 	return h, renderers.New(h.Plugin(declared.Name)), out
 }
 
+// confinements that a system may allow.
+func confinements() map[string]host.Config {
+	return map[string]host.Config{
+		"Namespaces": {},
+		"Both":       {Jail: []string{"/proc/self/exe", "jail"}},
+		"Jail":       {Jail: []string{"/proc/self/exe", "jail"}, NoNamespaces: true},
+	}
+}
+
 func TestMisbehaviour(t *testing.T) {
+	for name, cfg := range confinements() {
+		t.Run(name, func(t *testing.T) { testMisbehaviour(t, cfg) })
+	}
+}
+
+func testMisbehaviour(t *testing.T, cfg host.Config) {
 	cases := map[string]struct {
 		reason  string
 		path    string
@@ -99,7 +125,7 @@ func TestMisbehaviour(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			h, bad, _ := start(t, bad(tc.declare))
+			h, bad, _ := startWith(t, cfg, bad(tc.declare))
 			held := make(chan error)
 			gate := &gate{}
 			go func() {
@@ -193,47 +219,62 @@ func TestFilesOfOtherCallsAreOutOfReach(t *testing.T) {
 }
 
 func TestConfinement(t *testing.T) {
+	for name, cfg := range confinements() {
+		t.Run(name, func(t *testing.T) { testConfinement(t, cfg) })
+	}
+}
+
+func testConfinement(t *testing.T, cfg host.Config) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	to := map[string]any{"address": listener.Addr().String()}
 	t.Setenv("PERIPLUS_TEST_SECRET", "s3cret")
-
-	h, confined, _ := start(t, bad(nil))
+	secret, shared := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "shared")
+	for _, file := range []string{secret, shared} {
+		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h, confined, _ := startWith(t, cfg, bad(func(d *host.Declaration) { d.Read = []string{shared} }))
 	for _, condition := range h.List()[0].Conditions {
 		t.Skipf("%s: %s", condition.Type, condition.Message)
 	}
-	result, err := confined.Render(t.Context(), renderer.Request{Path: "network", Values: to})
-	if err != nil {
-		t.Fatal(err)
+	_, open, _ := startWith(t, cfg, bad(func(d *host.Declaration) { d.Network = true }))
+	ask := func(of renderer.Renderer, path string, values map[string]any) map[string]any {
+		t.Helper()
+		result, err := of.Render(t.Context(), renderer.Request{Path: path, Values: values})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Objects[0].Value
 	}
-	if said := result.Objects[0].Value["error"]; said == "<nil>" {
-		t.Error("the plugin reached the network")
+	may := func(reason string, of renderer.Renderer, path string, values map[string]any, want bool) {
+		t.Helper()
+		if said := ask(of, path, values)["error"]; (said == "<nil>") != want {
+			t.Errorf("%s: got %v, want it allowed: %v", reason, said, want)
+		}
 	}
-	_, open, _ := start(t, bad(func(d *host.Declaration) { d.Network = true }))
-	if result, err = open.Render(t.Context(), renderer.Request{Path: "network", Values: to}); err != nil {
-		t.Fatal(err)
+	to := map[string]any{"address": listener.Addr().String()}
+	may("the network", confined, "network", to, false)
+	may("the network, declared", open, "network", to, true)
+	if len(cfg.Jail) > 0 {
+		may("the hub's files", confined, "local", map[string]any{"file": secret}, false)
+		may("files that are declared", confined, "local", map[string]any{"file": shared}, true)
+		may("writing files that are declared", confined, "write", map[string]any{"file": shared}, false)
+		may("files of the system", confined, "local", map[string]any{"file": "/etc/passwd"}, true)
 	}
-	if said := result.Objects[0].Value["error"]; said != "<nil>" {
-		t.Errorf("a plugin that declares the network cannot reach it: %v", said)
-	}
-
-	if result, err = confined.Render(t.Context(), renderer.Request{}); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range result.Objects[0].Value["environment"].([]any) {
+	saw := ask(confined, "", nil)
+	for _, name := range saw["environment"].([]any) {
 		if name := name.(string); !strings.HasPrefix(name, "PLUGIN_") && !strings.HasPrefix(name, "PERIPLUS_PLUGIN") &&
 			name != "TMPDIR" && name != "HOME" && name != "GOMEMLIMIT" {
 			t.Errorf("the plugin sees the variable %s", name)
 		}
 	}
-	folder := result.Objects[0].Value["folder"].(string)
-	if _, err := os.Stat(folder); err != nil {
-		t.Errorf("it has no folder of its own: %v", err)
-	}
-	if pid := result.Objects[0].Value["pid"]; pid != int64(1) {
+	folder := saw["folder"].(string)
+	may("its own folder", confined, "write", map[string]any{"file": filepath.Join(folder, "file")}, true)
+	if pid := saw["pid"]; pid != int64(1) && !cfg.NoNamespaces {
 		t.Errorf("it is process %v among those that it sees, not the first", pid)
 	}
 	h.Close(t.Context())

@@ -58,8 +58,9 @@ type Plugin struct {
 	notBefore time.Time
 	lastError string
 	counters
-	closing bool
-	calls   sync.WaitGroup
+	closing  bool
+	calls    sync.WaitGroup
+	watching sync.WaitGroup
 }
 
 // description is what the last process said of itself.
@@ -228,7 +229,7 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 	p.live[proc] = true
 	p.started++
 	p.mu.Unlock()
-	go p.watch(proc)
+	p.watching.Go(func() { p.watch(proc) })
 	return proc, nil
 }
 

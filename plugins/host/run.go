@@ -6,12 +6,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
+
+	"github.com/periplus-fleet/periplus/plugins/host/jail"
 )
 
 // maxTempFile bounds each file that a plugin writes.
@@ -22,7 +25,10 @@ const lastOutput = time.Second
 
 // run is one process, as go-plugin wants it.
 type run struct {
-	cmd    *exec.Cmd
+	cmd  *exec.Cmd
+	name string
+	// jailed processes limit themselves.
+	jailed bool
 	memory int64
 	log    *lines
 	stdout *os.File
@@ -41,8 +47,16 @@ type run struct {
 var _ runner.Runner = (*run)(nil)
 
 func newRun(spec Spec, dir string, env []string, log *lines) *run {
-	cmd := &exec.Cmd{Path: spec.Program, Args: spec.Args, Dir: dir, Env: env, SysProcAttr: attributes(spec.Network)}
-	return &run{cmd: cmd, memory: spec.Memory, log: log, done: make(chan struct{}), dying: make(chan struct{})}
+	cmd := &exec.Cmd{Path: spec.Program, Args: spec.Args, Dir: dir, Env: env, SysProcAttr: attributes(spec.namespaces && !spec.Network)}
+	if len(spec.jail) > 0 {
+		jailed := jail.Spec{Program: spec.Program, Args: spec.Args, NoNetwork: !spec.Network, Memory: spec.Memory, MaxFile: maxTempFile, Folder: dir, Read: spec.Read}
+		if spec.program != nil {
+			// The first of the extra files is descriptor 3 in the process.
+			jailed.Program, cmd.ExtraFiles = "/proc/self/fd/3", []*os.File{spec.program}
+		}
+		cmd.Path, cmd.Args = spec.jail[0], append(slices.Clone(spec.jail), jailed.Argument())
+	}
+	return &run{cmd: cmd, name: spec.Args[0], jailed: len(spec.jail) > 0, memory: spec.Memory, log: log, done: make(chan struct{}), dying: make(chan struct{})}
 }
 
 // Start starts and limits the process, and sees to it that it is waited for.
@@ -66,8 +80,10 @@ func (r *run) Start(context.Context) error {
 		r.markDying()
 		return err
 	}
-	if err := limit(r.cmd.Process.Pid, r.memory); err != nil {
-		r.kill(err)
+	if !r.jailed {
+		if err := limit(r.cmd.Process.Pid, r.memory); err != nil {
+			r.kill(err)
+		}
 	}
 	said := make(chan struct{})
 	go func() {
@@ -164,7 +180,7 @@ func (r *run) Stdout() io.ReadCloser {
 func (r *run) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Name is for messages.
-func (r *run) Name() string { return r.cmd.Args[0] }
+func (r *run) Name() string { return r.name }
 
 // ID is the process id.
 func (r *run) ID() string {

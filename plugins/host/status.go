@@ -105,7 +105,7 @@ func (p *Plugin) Status() Status {
 	case p.failures > 0:
 		out.Message = p.lastError
 	}
-	if err := unconfined(); err != nil && !p.spec.Network && p.refused == nil {
+	if err := p.spec.unconfined; err != nil && !p.spec.Network && p.refused == nil {
 		out.Conditions = append(out.Conditions, Condition{ConditionUnconfined, "it could reach the network: " + err.Error()})
 	}
 	if until := p.described.bound.Deprecated; until != "" {

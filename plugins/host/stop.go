@@ -34,6 +34,7 @@ func (p *Plugin) close(ctx context.Context) {
 		group.Go(func() { proc.stop(errStopped) })
 	}
 	group.Wait()
+	p.watching.Wait()
 	if p.spec.program != nil {
 		_ = p.spec.program.Close()
 	}

@@ -76,8 +76,13 @@ type Spec struct {
 	// Processes at most.
 	Processes int
 
+	// Read are files and folders that it may read beside those of the system.
+	Read []string
+
 	// program is kept open where Program leads to it.
 	program *os.File
+	jail    []string
+	confinement
 }
 
 // Defaults of a Spec.

@@ -53,6 +53,14 @@ func (d *Decrypter) Configure(config map[string]any) error {
 	return nil
 }
 
+// Reads are the folders that a configuration names.
+func Reads(config map[string]any) []string {
+	if folder, ok := config["keysDir"].(string); ok {
+		return []string{folder}
+	}
+	return nil
+}
+
 func readKeys(folder string) (*sops.Keys, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {

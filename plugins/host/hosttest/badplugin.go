@@ -77,6 +77,12 @@ func (Bad) Render(ctx context.Context, request renderer.Request) (renderer.Resul
 	case "network":
 		_, err := net.DialTimeout("tcp", request.Values["address"].(string), 5*time.Second)
 		return one("error", fmt.Sprint(err)), nil
+	case "local":
+		_, err := os.ReadFile(request.Values["file"].(string))
+		return one("error", fmt.Sprint(err)), nil
+	case "write":
+		err := os.WriteFile(request.Values["file"].(string), nil, 0o600)
+		return one("error", fmt.Sprint(err)), nil
 	case "log":
 		slog.Warn("hello from the plugin", "answer", 42)
 		return one("text", "logged"), nil
