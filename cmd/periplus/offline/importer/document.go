@@ -22,10 +22,15 @@ type Document struct {
 	Kind       string
 	Namespace  string
 	Name       string
+	// within is where the object stands in its document, for an item of a List.
+	within string
 }
 
 // At is where a field stands; "" is the document itself.
 func (d Document) At(field string) Position {
+	if d.within != "" {
+		field = strings.TrimSuffix(d.within+"."+field, ".")
+	}
 	if field == "" || d.Lines() == nil {
 		return Position{d.File, d.Line}
 	}
@@ -96,9 +101,39 @@ func (d Document) Decode(into any, report *Report) error {
 		if errors.As(problem, &at) {
 			field = at.FieldPath()
 		}
+		if serverSide(field) {
+			continue
+		}
 		report.LeftOut(d.At(field), d.What()+": "+field, "the importer does not know this field", "see whether the bundle needs it")
 	}
 	return nil
+}
+
+// serverSide fields are an API server's: they stand in what was read out of a cluster.
+func serverSide(field string) bool {
+	switch field {
+	case "metadata.creationTimestamp", "metadata.generation", "metadata.managedFields", "metadata.resourceVersion", "metadata.selfLink", "metadata.uid", "metadata.ownerReferences":
+		return true
+	default:
+		return field == "status" || strings.HasPrefix(field, "status.")
+	}
+}
+
+// items are the objects of a List, each by itself.
+func (d Document) items() []Document {
+	list, _ := d.Object["items"].([]any)
+	if !strings.HasSuffix(d.Kind, "List") || d.Name != "" || list == nil {
+		return []Document{d}
+	}
+	var out []Document
+	for i, one := range list {
+		if object, ok := one.(map[string]any); ok {
+			item := NewDocument(d.File, d.Document, object)
+			item.within = fmt.Sprintf("items[%d]", i)
+			out = append(out, item)
+		}
+	}
+	return out
 }
 
 // Scan reads every YAML document below a folder whose file mentions one of the words. Charts' templates are no YAML yet and
@@ -123,7 +158,9 @@ func Scan(files fs.FS, root string, report *Report, words ...string) ([]Document
 			report.LeftOut(Position{File: file}, "file", err.Error(), "")
 			return nil
 		}
-		out = append(out, documents...)
+		for _, d := range documents {
+			out = append(out, d.items()...)
+		}
 		return nil
 	})
 	return out, err

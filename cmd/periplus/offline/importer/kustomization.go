@@ -27,8 +27,8 @@ func KustomizationIn(files fs.FS, folder string) (file string, ok bool) {
 
 // UnsupportedError says what in a kustomization cannot be copied, and what to do.
 type UnsupportedError struct {
-	At       Position
-	Why, Do_ string
+	At      Position
+	Why, Do string
 }
 
 func (e *UnsupportedError) Error() string { return e.At.String() + ": " + e.Why }

@@ -26,7 +26,7 @@ func (r *reading) applicationSet(d importer.Document) error {
 	apps, err := r.generate(d, set)
 	var unsupported *importer.UnsupportedError
 	if errors.As(err, &unsupported) {
-		r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do_)
+		r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do)
 		return nil
 	}
 	if err != nil {
@@ -74,7 +74,7 @@ func (r *reading) generate(d importer.Document, set applicationSet) ([]instance,
 			return apps, nil
 		case len(r.known) == 0 && err == nil:
 			return nil, &importer.UnsupportedError{At: d.At("spec.template"), Why: "a path or name is made of the cluster's, and " + errNoClusters.Error(),
-				Do_: "put the cluster Secrets (name, server and labels are enough) into the folder and import again"}
+				Do: "put the cluster Secrets (name, server and labels are enough) into the folder and import again"}
 		}
 	}
 	g := &generation{reading: r, templating: templating{set.Spec.GoTemplate, set.Spec.Options}, d: d}

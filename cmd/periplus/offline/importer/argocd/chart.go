@@ -74,7 +74,7 @@ func (m *making) helm(app instance, one source, to *v1alpha1.HelmSource, folder 
 			if options.IgnoreMissing {
 				continue
 			}
-			return importer.Variant{}, &importer.UnsupportedError{At: m.at(fmt.Sprintf("spec.source.helm.valueFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do_: "take its name out, or add it"}
+			return importer.Variant{}, &importer.UnsupportedError{At: m.at(fmt.Sprintf("spec.source.helm.valueFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do: "take its name out, or add it"}
 		}
 		to.ValuesFiles = append(to.ValuesFiles, path.Join(m.Add("values", map[string][]byte{path.Base(file): data}), path.Base(file)))
 	}
@@ -140,12 +140,12 @@ func (m *making) valuesFile(app instance, name, folder string) (string, error) {
 				return path.Join(root, rest), nil
 			}
 			return "", &importer.UnsupportedError{At: m.at("spec.sources"), Why: fmt.Sprintf("values file %q is in %s, which is not here", rest, one.RepoURL),
-				Do_: "check the repository out below this folder and import again with --local " + one.RepoURL + "=<its folder>"}
+				Do: "check the repository out below this folder and import again with --local " + one.RepoURL + "=<its folder>"}
 		}
-		return "", &importer.UnsupportedError{At: m.at("spec.sources"), Why: fmt.Sprintf("no source has ref %q", ref), Do_: ""}
+		return "", &importer.UnsupportedError{At: m.at("spec.sources"), Why: fmt.Sprintf("no source has ref %q", ref), Do: ""}
 	}
 	if strings.Contains(name, "://") {
-		return "", &importer.UnsupportedError{At: m.at("spec.source.helm.valueFiles"), Why: fmt.Sprintf("values file %q is fetched", name), Do_: "copy it into the repository"}
+		return "", &importer.UnsupportedError{At: m.at("spec.source.helm.valueFiles"), Why: fmt.Sprintf("values file %q is fetched", name), Do: "copy it into the repository"}
 	}
 	if strings.HasPrefix(name, "/") {
 		return strings.TrimLeft(path.Clean(name), "/"), nil

@@ -87,7 +87,7 @@ func (m *making) targets(apps []instance, index int) error {
 		made, err := m.variant(app, app.sources()[index])
 		var unsupported *importer.UnsupportedError
 		if errors.As(err, &unsupported) {
-			m.repo.Report.LeftOut(unsupported.At, m.d.What(), unsupported.Why, unsupported.Do_)
+			m.repo.Report.LeftOut(unsupported.At, m.d.What(), unsupported.Why, unsupported.Do)
 			continue
 		}
 		if err != nil {

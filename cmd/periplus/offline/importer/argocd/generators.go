@@ -60,7 +60,7 @@ func (g *generation) params(generator map[string]any, at string) ([]map[string]a
 		case "merge":
 			out, err = g.merge(body, field)
 		default:
-			return nil, &importer.UnsupportedError{At: g.d.At(field), Why: "generator " + kind + " asks a service", Do_: "write what it gives as a list, or clusters with the labels that targets select by"}
+			return nil, &importer.UnsupportedError{At: g.d.At(field), Why: "generator " + kind + " asks a service", Do: "write what it gives as a list, or clusters with the labels that targets select by"}
 		}
 		known = true
 		if err != nil {
@@ -68,7 +68,7 @@ func (g *generation) params(generator map[string]any, at string) ([]map[string]a
 		}
 	}
 	if !known {
-		return nil, &importer.UnsupportedError{At: g.d.At(at), Why: "it is empty", Do_: ""}
+		return nil, &importer.UnsupportedError{At: g.d.At(at), Why: "it is empty", Do: ""}
 	}
 	return g.selected(generator, out)
 }
@@ -143,7 +143,7 @@ func (g *generation) clusters(body map[string]any) ([]map[string]any, error) {
 	}
 	if len(g.known) == 0 {
 		return nil, &importer.UnsupportedError{At: g.d.At("spec.generators"), Why: errNoClusters.Error(),
-			Do_: "put the cluster Secrets (name, server and labels are enough) into the folder and import again"}
+			Do: "put the cluster Secrets (name, server and labels are enough) into the folder and import again"}
 	}
 	compiled, err := metav1.LabelSelectorAsSelector(selector)
 	if err != nil {
@@ -186,7 +186,7 @@ func (g *generation) git(body map[string]any) ([]map[string]any, error) {
 	url, _ := body["repoURL"].(string)
 	root, ok := g.checkout(url, "")
 	if !ok {
-		return nil, &importer.UnsupportedError{At: g.d.At("spec.generators"), Why: fmt.Sprintf("repository %s is not in this folder", url), Do_: "check it out below the folder and import again with --local " + url + "=<its folder>"}
+		return nil, &importer.UnsupportedError{At: g.d.At("spec.generators"), Why: fmt.Sprintf("repository %s is not in this folder", url), Do: "check it out below the folder and import again with --local " + url + "=<its folder>"}
 	}
 	tree, err := fs.Sub(g.Tree, root)
 	if err != nil {
@@ -296,7 +296,7 @@ func globbed(pattern, name string) bool {
 func (g *generation) matrix(body map[string]any, at string) ([]map[string]any, error) {
 	generators, _ := body["generators"].([]any)
 	if len(generators) != 2 {
-		return nil, &importer.UnsupportedError{At: g.d.At(at), Why: "a matrix has two generators", Do_: ""}
+		return nil, &importer.UnsupportedError{At: g.d.At(at), Why: "a matrix has two generators", Do: ""}
 	}
 	first, _ := generators[0].(map[string]any)
 	left, err := g.params(first, at+".generators[0]")

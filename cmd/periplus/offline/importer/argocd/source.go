@@ -14,13 +14,13 @@ import (
 // folder of a source in the tree.
 func (r *reading) folder(one source, d importer.Document) (string, error) {
 	if strings.Contains(one.Path, mark) {
-		return "", &importer.UnsupportedError{At: d.At("spec"), Why: "the path is made of the cluster's name", Do_: "put the cluster Secrets into the folder and import again"}
+		return "", &importer.UnsupportedError{At: d.At("spec"), Why: "the path is made of the cluster's name", Do: "put the cluster Secrets into the folder and import again"}
 	}
 	root, ok := r.checkout(one.RepoURL, one.Path)
 	folder := path.Join(root, strings.Trim(one.Path, "/"))
 	if !ok || !importer.IsDir(r.Tree, folder) {
 		return "", &importer.UnsupportedError{At: d.At("spec.source"), Why: fmt.Sprintf("folder %q of %s is not here", one.Path, one.RepoURL),
-			Do_: "check the repository out below this folder and import again with --local " + one.RepoURL + "=<its folder>"}
+			Do: "check the repository out below this folder and import again with --local " + one.RepoURL + "=<its folder>"}
 	}
 	return folder, nil
 }
@@ -58,7 +58,7 @@ func (m *making) variant(app instance, one source) (importer.Variant, error) {
 	switch m.kindOf(one, folder) {
 	case "plugin":
 		return importer.Variant{}, &importer.UnsupportedError{At: m.at("spec.source.plugin"), Why: "a config management plugin is a program of its own",
-			Do_: "write it as a renderer plugin (source.plugin), or commit what it renders"}
+			Do: "write it as a renderer plugin (source.plugin), or commit what it renders"}
 	case "helm":
 		return m.chart(app, one, folder)
 	case "kustomize":
@@ -125,7 +125,7 @@ func (m *making) directory(one source, folder string) (importer.Variant, error) 
 		return importer.Variant{}, err
 	}
 	if len(files) == 0 {
-		return importer.Variant{}, &importer.UnsupportedError{At: m.at("spec.source"), Why: fmt.Sprintf("there are no manifests in %q", folder), Do_: ""}
+		return importer.Variant{}, &importer.UnsupportedError{At: m.at("spec.source"), Why: fmt.Sprintf("there are no manifests in %q", folder), Do: ""}
 	}
 	m.Add("", files)
 	return importer.Variant{}, nil
@@ -161,7 +161,7 @@ func (m *making) jsonnet(options directory, folder, name string) (importer.Varia
 		if len(jsonnet.TLAs) > 0 {
 			vars, made.ValuesAs = jsonnet.TLAs, "TLAs"
 			if len(jsonnet.ExtVars) > 0 {
-				return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: "values are external variables or top-level arguments, not both", Do_: "make the program take one of them"}
+				return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: "values are external variables or top-level arguments, not both", Do: "make the program take one of them"}
 			}
 		}
 		for _, one := range vars {
@@ -169,7 +169,7 @@ func (m *making) jsonnet(options directory, folder, name string) (importer.Varia
 			if one.Code {
 				documents, err := importer.ParseDocuments("", []byte("value: "+one.Value))
 				if err != nil || len(documents) != 1 {
-					return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: fmt.Sprintf("%s is code, and more than a plain value", one.Name), Do_: "move it into the program"}
+					return out, &importer.UnsupportedError{At: m.at("spec.source.directory.jsonnet"), Why: fmt.Sprintf("%s is code, and more than a plain value", one.Name), Do: "move it into the program"}
 				}
 				value = documents[0].Object["value"]
 			}
@@ -189,9 +189,13 @@ func (m *making) jsonnet(options directory, folder, name string) (importer.Varia
 
 // appOfApps reads the applications that an application consists of, and says whether that is all of it.
 func (r *reading) appOfApps(d importer.Document, app instance) (whole bool, err error) {
+	found := false
 	for _, one := range app.sources() {
-		if one.Chart != "" || one.valuesOnly() {
+		if one.valuesOnly() {
 			continue
+		}
+		if one.Chart != "" {
+			return false, nil
 		}
 		folder, err := r.folder(one, d)
 		if err != nil || !r.mentions(folder) {
@@ -206,11 +210,12 @@ func (r *reading) appOfApps(d importer.Document, app instance) (whole bool, err 
 		if err != nil || own == 0 {
 			return false, err
 		}
+		found = true
 		if others {
-			r.repo.Report.LeftOut(d.At("spec.source"), d.What(), "an app of apps that holds other objects, too", "move those into a folder of their own and give it a bundle")
+			r.repo.Report.LeftOut(d.At("spec.source"), d.What(), "it is an app of apps that holds other objects, too", "move those into a folder of their own and give it a bundle")
 		}
 	}
-	return len(app.sources()) > 0, nil
+	return found, nil
 }
 
 // mentions says whether a file of a folder names a kind of Argo CD's.

@@ -133,7 +133,7 @@ func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterM
 	switch {
 	case errors.As(err, &unsupported):
 		if len(open) > 0 {
-			m.repo.Report.LeftOut(unsupported.At, "clusters that no customization of "+m.Name+" matches", unsupported.Why, unsupported.Do_)
+			m.repo.Report.LeftOut(unsupported.At, "clusters that no customization of "+m.Name+" matches", unsupported.Why, unsupported.Do)
 		}
 		return nil
 	case err != nil:
@@ -157,7 +157,7 @@ func (m *making) customized(at string, chosen placed, one customization, where [
 	source, patches, err := m.source(eff)
 	var unsupported *importer.UnsupportedError
 	if errors.As(err, &unsupported) {
-		m.repo.Report.LeftOut(unsupported.At, m.d.What()+": "+at, unsupported.Why, unsupported.Do_)
+		m.repo.Report.LeftOut(unsupported.At, m.d.What()+": "+at, unsupported.Why, unsupported.Do)
 		return nil
 	}
 	if err != nil {

@@ -67,7 +67,7 @@ func (m *making) raw(eff options) (*v1alpha1.BundleSource, []v1alpha1.Patch, err
 	for name, data := range files {
 		if strings.HasPrefix(strings.ToLower(path.Base(name)), "kustomization.y") {
 			return nil, nil, &importer.UnsupportedError{At: importer.Position{File: path.Join(m.folder, name)},
-				Why: "the folder is a kustomization for some clusters only, and its files are no manifests by themselves", Do_: "name a folder with kustomize.dir for these clusters, if they are to get it"}
+				Why: "the folder is a kustomization for some clusters only, and its files are no manifests by themselves", Do: "name a folder with kustomize.dir for these clusters, if they are to get it"}
 		}
 		documents, err := importer.ParseDocuments(path.Join(m.folder, name), data)
 		if err != nil {
@@ -78,7 +78,7 @@ func (m *making) raw(eff options) (*v1alpha1.BundleSource, []v1alpha1.Patch, err
 		}
 	}
 	if len(files) == 0 {
-		return nil, nil, &importer.UnsupportedError{At: m.d.At(""), Why: "there are no manifests in the folder", Do_: ""}
+		return nil, nil, &importer.UnsupportedError{At: m.d.At(""), Why: "there are no manifests in the folder", Do: ""}
 	}
 	if eff.YAML == nil || len(eff.YAML.Overlays) == 0 {
 		m.Add("", files)
@@ -98,7 +98,7 @@ func (m *making) overlaid(base map[string][]byte, overlays []string) (*v1alpha1.
 	for _, overlay := range overlays {
 		folder := path.Join(m.folder, "overlays", overlay)
 		if !importer.IsDir(m.Tree, folder) {
-			return nil, nil, &importer.UnsupportedError{At: m.d.At("yaml"), Why: fmt.Sprintf("there is no folder %s", folder), Do_: "take the overlay's name out"}
+			return nil, nil, &importer.UnsupportedError{At: m.d.At("yaml"), Why: fmt.Sprintf("there is no folder %s", folder), Do: "take the overlay's name out"}
 		}
 		own, err := importer.Copy(m.Tree, folder, importer.IsYAML)
 		if err != nil {
@@ -142,7 +142,7 @@ func filePatches(file string, target, patch []byte) ([]v1alpha1.Patch, error) {
 		return nil, err
 	}
 	if len(documents) == 0 {
-		return nil, &importer.UnsupportedError{At: importer.Position{File: file}, Why: "the file that it patches is not there", Do_: "remove it"}
+		return nil, &importer.UnsupportedError{At: importer.Position{File: file}, Why: "the file that it patches is not there", Do: "remove it"}
 	}
 	var out []v1alpha1.Patch
 	for _, d := range documents {

@@ -124,7 +124,7 @@ func (m *making) chart(helm *helmOptions) (*v1alpha1.BundleSource, error) {
 		out.Chart = m.Add("chart", strip(beside, folder))
 	default:
 		return nil, &importer.UnsupportedError{At: at, Why: fmt.Sprintf("chart %q is neither in this repository nor in a chart repository", helm.Chart),
-			Do_: "unpack it into this repository and import again with --local '" + helm.Chart + "=<its folder>'"}
+			Do: "unpack it into this repository and import again with --local '" + helm.Chart + "=<its folder>'"}
 	}
 	return &v1alpha1.BundleSource{Helm: out}, nil
 }
@@ -172,7 +172,7 @@ func (m *making) after(folder string) ([]v1alpha1.Patch, error) {
 	}
 	patches, rest, err := importer.PatchesOf(m.Tree, folder, documents[0])
 	if err != nil {
-		return nil, &importer.UnsupportedError{At: documents[0].At(""), Why: err.Error(), Do_: "write the patch into the target"}
+		return nil, &importer.UnsupportedError{At: documents[0].At(""), Why: err.Error(), Do: "write the patch into the target"}
 	}
 	for _, field := range rest {
 		m.repo.Report.LeftOut(documents[0].At(field), "kustomization "+folder+": "+field, "behind a chart only patches are translated", "write it as patches or set of the target")
@@ -187,7 +187,7 @@ func (m *making) kustomize(folder string) (*v1alpha1.BundleSource, []v1alpha1.Pa
 	}
 	objects, err := importer.Kustomize(m.ctx, m.Tree, folder)
 	if err != nil {
-		return nil, nil, &importer.UnsupportedError{At: importer.Position{File: folder}, Why: err.Error(), Do_: "mend the kustomization and import again"}
+		return nil, nil, &importer.UnsupportedError{At: importer.Position{File: folder}, Why: err.Error(), Do: "mend the kustomization and import again"}
 	}
 	for _, object := range objects {
 		m.moved(importer.NewDocument("", importer.Document{}.Document, object.Value))

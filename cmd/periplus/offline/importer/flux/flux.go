@@ -147,7 +147,7 @@ func (r *reading) write(clusters []*cluster) error {
 			variant, err := form.write(p.bundle, p.onlyFolder())
 			var unsupported *importer.UnsupportedError
 			if errors.As(err, &unsupported) {
-				r.repo.Report.LeftOut(unsupported.At, p.at.What()+" on "+form.cluster.name, unsupported.Why, unsupported.Do_)
+				r.repo.Report.LeftOut(unsupported.At, p.at.What()+" on "+form.cluster.name, unsupported.Why, unsupported.Do)
 				continue
 			}
 			if err != nil {

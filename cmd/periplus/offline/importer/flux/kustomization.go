@@ -104,7 +104,12 @@ func (r *reading) build(c *cluster, d importer.Document, k kustomization, folder
 		if d.Kind == "folder" {
 			return fmt.Errorf("cannot read %q: %w", folder, err)
 		}
-		r.repo.Report.LeftOut(d.At("spec.path"), d.What(), err.Error(), "mend it and import again")
+		var unsupported *importer.UnsupportedError
+		if errors.As(err, &unsupported) {
+			r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do)
+		} else {
+			r.repo.Report.LeftOut(d.At("spec.path"), d.What(), err.Error(), "mend it and import again")
+		}
 		return nil
 	}
 	var releases, inner []importer.Document

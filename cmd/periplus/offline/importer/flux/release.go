@@ -80,7 +80,7 @@ func (r *reading) chart(b *importer.Bundle, c *cluster, d importer.Document, h h
 		at := fmt.Sprintf("spec.postRenderers[%d].kustomize", i)
 		patches, rest, err := importer.PatchesOf(r.Tree, ".", importer.NewDocument(d.File, importer.Document{}.Document, post.Kustomize))
 		if err != nil {
-			return out, &importer.UnsupportedError{At: d.At(at), Why: err.Error(), Do_: "write the patch into the bundle"}
+			return out, &importer.UnsupportedError{At: d.At(at), Why: err.Error(), Do: "write the patch into the bundle"}
 		}
 		for _, field := range rest {
 			r.repo.Report.LeftOut(d.At(at+"."+field), d.What()+": postRenderers: "+field, "behind a chart only patches are translated", "write it as patches or set of the bundle")
@@ -96,7 +96,7 @@ func (r *reading) find(b *importer.Bundle, c *cluster, d importer.Document, h he
 		return nil, r.chartRef(c, d, *h.Spec.ChartRef, helm)
 	}
 	if h.Spec.Chart == nil {
-		return nil, &importer.UnsupportedError{At: d.At("spec"), Why: "it names no chart", Do_: ""}
+		return nil, &importer.UnsupportedError{At: d.At("spec"), Why: "it names no chart", Do: ""}
 	}
 	chart := h.Spec.Chart.Spec
 	if chart.SourceRef.Kind != "HelmRepository" {
@@ -104,7 +104,7 @@ func (r *reading) find(b *importer.Bundle, c *cluster, d importer.Document, h he
 		folder := path.Join(root, chart.Chart)
 		if why != "" || !importer.Exists(r.Tree, path.Join(folder, "Chart.yaml")) {
 			return nil, &importer.UnsupportedError{At: d.At("spec.chart.spec.sourceRef"), Why: "its chart is not in this repository: " + why + " " + folder,
-				Do_: "check the repository out below this folder and import again with --local <url>=<its folder>"}
+				Do: "check the repository out below this folder and import again with --local <url>=<its folder>"}
 		}
 		files, err := importer.CopyChart(r.Tree, folder)
 		if err != nil {
@@ -132,7 +132,7 @@ func (r *reading) find(b *importer.Bundle, c *cluster, d importer.Document, h he
 // chartRef is a chart as an OCI artifact.
 func (r *reading) chartRef(c *cluster, d importer.Document, ref reference, helm *v1alpha1.HelmSource) error {
 	if ref.Kind != "OCIRepository" {
-		return &importer.UnsupportedError{At: d.At("spec.chartRef"), Why: "its chart comes from a " + ref.Kind, Do_: "name the chart's repository in source.helm"}
+		return &importer.UnsupportedError{At: d.At("spec.chartRef"), Why: "its chart comes from a " + ref.Kind, Do: "name the chart's repository in source.helm"}
 	}
 	s, err := r.source(c, ref, d)
 	if err != nil {
@@ -142,7 +142,7 @@ func (r *reading) chartRef(c *cluster, d importer.Document, ref reference, helm 
 	switch given := s.Spec.Ref; {
 	case given == nil:
 	case given.Digest != "":
-		return &importer.UnsupportedError{At: d.At("spec.chartRef"), Why: "its chart is named by digest", Do_: "name the version; the hub records the digest that it resolves to"}
+		return &importer.UnsupportedError{At: d.At("spec.chartRef"), Why: "its chart is named by digest", Do: "name the version; the hub records the digest that it resolves to"}
 	case given.SemVer != "":
 		helm.Version = given.SemVer
 	default:
@@ -160,7 +160,7 @@ func (r *reading) source(c *cluster, ref reference, from importer.Document) (sou
 	var s source
 	d, known := c.sources[ref.Kind+" "+namespace+"/"+ref.Name]
 	if !known {
-		return s, &importer.UnsupportedError{At: from.At("spec.chart"), Why: fmt.Sprintf("%s %s/%s is not in this repository", ref.Kind, namespace, ref.Name), Do_: "write its address into source.helm"}
+		return s, &importer.UnsupportedError{At: from.At("spec.chart"), Why: fmt.Sprintf("%s %s/%s is not in this repository", ref.Kind, namespace, ref.Name), Do: "write its address into source.helm"}
 	}
 	if err := d.Decode(&s, r.repo.Report); err != nil {
 		return s, err
@@ -183,7 +183,7 @@ func (r *reading) chartValues(root string, d importer.Document, names []string, 
 			continue
 		}
 		if err != nil {
-			return nil, &importer.UnsupportedError{At: d.At(fmt.Sprintf("spec.chart.spec.valuesFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do_: ""}
+			return nil, &importer.UnsupportedError{At: d.At(fmt.Sprintf("spec.chart.spec.valuesFiles[%d]", i)), Why: fmt.Sprintf("values file %q is not there", file), Do: ""}
 		}
 		documents, err := importer.ParseDocuments(file, data)
 		if err != nil {

@@ -177,3 +177,14 @@ func Set(t *testing.T, namespace string, objects []map[string]any) map[string]st
 	}
 	return out
 }
+
+// Expect finds each of these in a text; one that starts with ! must not be there.
+func Expect(t *testing.T, reason, text string, wants []string) {
+	t.Helper()
+	for _, want := range wants {
+		bare, absent := strings.CutPrefix(want, "!")
+		if strings.Contains(text, bare) == absent {
+			t.Errorf("%s: %q in\n%s", reason, want, text)
+		}
+	}
+}
