@@ -1,0 +1,97 @@
+package control
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/hub/target"
+)
+
+// The fleet of the budget hub/relabel.
+const (
+	relabelBundles  = 3000
+	relabelClusters = 5000
+	// relabelTiers divide bundles and clusters: a cluster has the bundles of its tier.
+	relabelTiers = 100
+)
+
+// relabelFleet is planned and written: 5,000 clusters with 30 bundles each.
+func relabelFleet(b *testing.B) *testFleet {
+	f := newTestFleet(b)
+	files := map[string]string{}
+	for i := range relabelBundles {
+		name := fmt.Sprintf("b%04d", i)
+		for file, text := range bundleFiles(name, fmt.Sprintf("{set: [{target: {}, pointer: /data/x, value: '${{ cluster.labels.region }}'}], targets: [{clusterSelector: {matchLabels: {tier: t%d}}}]}", i%relabelTiers)) {
+			files[file] = text
+		}
+	}
+	f.commit(files)
+	var rows []delivery.Cluster
+	for i := range relabelClusters {
+		c := target.Cluster{UID: fmt.Sprintf("uid-%d", i), Namespace: "fleet", Name: fmt.Sprintf("c%d", i),
+			Labels: map[string]string{"tier": fmt.Sprintf("t%d", i%relabelTiers), "region": fmt.Sprintf("r%d", i%7), "owner": "nobody"}}
+		f.clusters[c.UID] = c
+		rows = append(rows, delivery.Cluster{UID: c.UID, Namespace: c.Namespace, Name: c.Name, Labels: c.Labels})
+	}
+	if err := f.store.UpsertClusters(b.Context(), f.term, rows); err != nil {
+		b.Fatal(err)
+	}
+	start := time.Now()
+	changes := f.plan()
+	b.ReportMetric(time.Since(start).Seconds(), "full-plan-s")
+	if changes != relabelClusters*relabelBundles/relabelTiers {
+		b.Fatalf("the fleet has %d deliveries", changes)
+	}
+	return f
+}
+
+// BenchmarkRelabel flips the label of one cluster among 5,000 by which 3,000 bundles choose, until the new assignments are
+// written: 30 bundles leave, 30 others come. It is what a watch's event costs, from the row of the cluster on.
+func BenchmarkRelabel(b *testing.B) {
+	f := relabelFleet(b)
+	flip := func(i int, key, value string) {
+		c := f.clusters[fmt.Sprintf("uid-%d", i)]
+		c.Labels = map[string]string{"tier": c.Labels["tier"], "region": c.Labels["region"], "owner": c.Labels["owner"]}
+		c.Labels[key] = value
+		// One after the other, as people do: else the removals of all count together and wait for a person.
+		f.now = f.now.Add(2 * removalWindow)
+		f.put(c)
+		f.plan()
+	}
+	i := 0
+	var work Work
+	for b.Loop() {
+		i++
+		tier := fmt.Sprintf("t%d", (i+1)%relabelTiers)
+		before := f.worked(func() { flip(i%relabelClusters, "tier", tier) })
+		work = before
+	}
+	b.StopTimer()
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/relabel")
+	b.ReportMetric(float64(work.Pairs), "pairs")
+	b.ReportMetric(float64(work.Matched), "selectors")
+	b.ReportMetric(float64(work.Computed), "computed")
+	b.ReportMetric(float64(work.Rows), "rows-read")
+	b.ReportMetric(float64(work.Changes), "changes")
+	measure := func(name string, do func()) {
+		start := time.Now()
+		work := f.worked(do)
+		b.ReportMetric(time.Since(start).Seconds(), name+"-s")
+		b.ReportMetric(float64(work.Pairs), name+"-pairs")
+		b.ReportMetric(float64(work.Rows), name+"-rows")
+	}
+	measure("unmentioned", func() { flip(4000, "owner", "somebody") })
+	measure("read", func() { flip(4001, "region", "elsewhere") })
+	measure("new-cluster", func() { f.cluster("new", "tier=t1", "region=r1"); f.plan() })
+	measure("bundle", func() {
+		f.commit(map[string]string{"bundles/b0001/object.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: default}\ndata: {}\n"})
+		f.plan()
+	})
+	rows, err := f.store.Deliveries(b.Context(), store.DeliveryFilter{ClusterUID: "uid-1"})
+	if err != nil || len(rows) != 2*relabelBundles/relabelTiers {
+		b.Fatalf("cluster 1 leaves as many bundles as it gets: %d %v", len(rows), err)
+	}
+}
