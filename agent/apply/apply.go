@@ -30,6 +30,8 @@ type Request struct {
 	Ignored []owned.Pointer
 	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
 	From string
+	// Adopt takes the object over where it exists and no bundle has it.
+	Adopt bool
 	// Sealed content is a secret whatever its kind: what the API server says of it is not told.
 	Sealed bool
 }
@@ -38,8 +40,9 @@ type Request struct {
 type Result struct {
 	Live    *unstructured.Unstructured
 	Created bool
-	// Taken is true when the object was another bundle's.
-	Taken bool
+	// Taken is true when the object was another bundle's, Adopted when it was nobody's.
+	Taken   bool
+	Adopted bool
 }
 
 // Do applies one object. The error says what to do about it; ErrConflict when the object is not the bundle's.
@@ -73,6 +76,8 @@ func Do(ctx context.Context, client *kube.Client, request Request) (Result, erro
 		return result, err
 	case owner != "":
 		return Result{Live: live}, fmt.Errorf("%w: it belongs to bundle %s", ErrConflict, owner)
+	case request.Adopt:
+		return adopt(ctx, client, request, live)
 	case request.UID != "":
 		return Result{Live: live}, fmt.Errorf("%w: it was replaced by another object, which is not managed by us: delete that to have it made anew", ErrConflict)
 	default:
@@ -100,15 +105,20 @@ func create(ctx context.Context, client *kube.Client, request Request) (Result, 
 
 // letGo takes back what an apply put into an object that turned out to be another's.
 func letGo(ctx context.Context, client *kube.Client, request Request, live *unstructured.Unstructured) error {
-	empty := &unstructured.Unstructured{}
-	empty.SetGroupVersionKind(request.Object.GroupVersionKind())
-	empty.SetName(request.ID.Name)
-	empty.SetNamespace(request.ID.Namespace)
-	empty.SetUID(live.GetUID())
-	if _, _, err := client.Apply(ctx, request.Resource, empty, false); err != nil {
+	if err := client.LetGo(ctx, request.Resource, bare(request, live), kube.FieldManager); err != nil {
 		return fmt.Errorf("cannot let go of %s, which another made at this moment: %w", request.ID, err)
 	}
 	return nil
+}
+
+// bare is an object's identity and nothing else.
+func bare(request Request, live *unstructured.Unstructured) *unstructured.Unstructured {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(request.Object.GroupVersionKind())
+	object.SetName(request.ID.Name)
+	object.SetNamespace(request.ID.Namespace)
+	object.SetUID(live.GetUID())
+	return object
 }
 
 // update applies to the object with the request's UID and to no other.

@@ -14,6 +14,9 @@ import (
 // ErrForbidden says that the cluster's owner does not allow the tenant what the bundle needs.
 var ErrForbidden = errors.New("forbidden")
 
+// ErrImmutable says that a field cannot be changed in the object as it is.
+var ErrImmutable = errors.New("immutable")
+
 // refusal is the API server's wording of a missing right.
 var refusal = regexp.MustCompile(`cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
@@ -84,7 +87,7 @@ func invalid(err error) error {
 	}
 	switch {
 	case len(immutable) > 0:
-		return fmt.Errorf("cannot change immutable field %s: delete the object to have it made anew: %w", strings.Join(immutable, ", "), err)
+		return fmt.Errorf("cannot change %w field %s: delete the object to have it made anew: %w", ErrImmutable, strings.Join(immutable, ", "), err)
 	case len(other) > 0:
 		return fmt.Errorf("invalid: %s", strings.Join(other, "; "))
 	default:

@@ -34,6 +34,8 @@ type Record struct {
 	Transient bool `json:"transient,omitempty"`
 	// Once are the JSON pointers of fields that are applied at creation only, one a line.
 	Once string `json:"once,omitempty"`
+	// Keep the object when it leaves the bundle.
+	Keep bool `json:"keep,omitempty"`
 	// Confirmed by a person: its removal is not held.
 	Confirmed bool `json:"confirmed,omitempty"`
 }

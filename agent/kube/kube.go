@@ -116,6 +116,17 @@ func (c *Client) Get(ctx context.Context, r Resource, namespace, name string) (*
 // Apply is one server-side apply of an object under FieldManager. It says whether the object was created by it, which
 // only the status code tells.
 func (c *Client) Apply(ctx context.Context, r Resource, object *unstructured.Unstructured, force bool) (live *unstructured.Unstructured, created bool, err error) {
+	return c.applyAs(ctx, r, object, FieldManager, force)
+}
+
+// LetGo takes all fields from a manager that applied them: those that nobody else has go. The object has nothing but its
+// identity.
+func (c *Client) LetGo(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string) error {
+	_, _, err := c.applyAs(ctx, r, object, manager, false)
+	return err
+}
+
+func (c *Client) applyAs(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string, force bool) (live *unstructured.Unstructured, created bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	body, err := json.Marshal(object.Object)
@@ -124,7 +135,7 @@ func (c *Client) Apply(ctx context.Context, r Resource, object *unstructured.Uns
 	}
 	var code int
 	result := c.rest.Patch(types.ApplyPatchType).AbsPath(path(r, object.GetNamespace(), object.GetName())...).
-		Param("fieldManager", FieldManager).Param("force", fmt.Sprint(force)).
+		Param("fieldManager", manager).Param("force", fmt.Sprint(force)).
 		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", "application/json").
 		Body(body).Do(ctx).StatusCode(&code)
 	if err := result.Error(); err != nil {
@@ -139,6 +150,14 @@ func (c *Client) Apply(ctx context.Context, r Resource, object *unstructured.Uns
 		return nil, false, fmt.Errorf("cannot decode the applied object: %w", err)
 	}
 	return live, code == http.StatusCreated, nil
+}
+
+// Patch changes an object that exists, under FieldManager.
+func (c *Client) Patch(ctx context.Context, r Resource, namespace, name string, kind types.PatchType, patch []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.objects(r, namespace).Patch(ctx, name, kind, patch, metav1.PatchOptions{FieldManager: FieldManager})
+	return err
 }
 
 // Delete removes the object with this very UID; its dependents go in the background.

@@ -162,6 +162,9 @@ func one(in Input, record inventory.Record) Decision {
 	if in.Orphan {
 		return decide(Forget, "the bundle leaves its objects behind")
 	}
+	if record.Keep {
+		return decide(Forget, "it is kept: its annotation says prune: never")
+	}
 	live := in.Live(record)
 	switch {
 	case !live.Known:

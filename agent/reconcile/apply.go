@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/periplus-fleet/periplus/agent/apply"
@@ -197,7 +198,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 			continue
 		}
 		p.inv.Records[t.id] = inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource,
-			Namespaced: t.resource.Namespaced, Phase: t.item.Phase, Once: t.once()}
+			Namespaced: t.resource.Namespaced, Phase: t.item.Phase, Once: t.once(), Keep: t.item.KeepsWhenPruned()}
 		added = true
 	}
 	if !added {
@@ -213,15 +214,37 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Sealed: t.item.Sealed}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.AdoptsUnowned(), Sealed: t.item.Sealed}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""
 	}
 	t.result, t.err = apply.Do(ctx, p.client, request)
+	if errors.Is(t.err, apply.ErrImmutable) && t.item.Applies() == content.ApplyReplace {
+		t.err = p.replace(ctx, t)
+	}
 	if t.err == nil && t.item.Phase == content.PhaseCRDs {
 		t.err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
 	}
+}
+
+// replace deletes an object of which a field cannot be changed; the next try makes it anew. With some kinds would go what
+// the bundle did not bring: these are a person's to delete.
+func (p *pass) replace(ctx context.Context, t *task) error {
+	if irreplaceable(t.id) {
+		return fmt.Errorf("%w (with it would go what others put there, so that it is not replaced)", t.err)
+	}
+	err := p.client.Delete(ctx, t.resource, t.id.Namespace, t.id.Name, t.record.UID)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return p.explain(err, t.id)
+	}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, Ignored: t.ignored, Sealed: t.item.Sealed}
+	t.action = Recreate
+	t.result, err = apply.Do(ctx, p.client, request)
+	if errors.Is(err, apply.ErrImmutable) {
+		return errors.New("it is deleted to be made anew, as a field of it cannot be changed")
+	}
+	return err
 }
 
 // settle writes down what an apply led to.
@@ -240,7 +263,7 @@ func (p *pass) settle(t *task) {
 	live := t.result.Live
 	record := inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource, Namespaced: t.resource.Namespaced,
 		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored),
-		Transient: transient(live), Once: t.once()}
+		Transient: transient(live), Once: t.once(), Keep: t.item.KeepsWhenPruned()}
 	moved := t.recorded && t.record.Reach() != record.Reach()
 	p.inv.Records[t.id] = record
 	if t.from != "" {
@@ -255,6 +278,8 @@ func (p *pass) settle(t *task) {
 	before := p.found[t.item.ObjectID]
 	p.found[t.item.ObjectID] = finding{id: t.id, action: Nothing}
 	switch {
+	case t.result.Adopted:
+		p.event(t.id, "adopted", "it existed and no bundle had it")
 	case t.result.Taken:
 		p.event(t.id, "handed-over", "taken over from bundle "+t.from)
 		p.r.queue.Add(t.from)

@@ -55,7 +55,11 @@ type question struct {
 
 // decide says what one object needs, and why.
 func decide(q question) (Action, string) {
-	switch {
+	switch how := q.Item.Applies(); {
+	case how == content.ApplyIgnore:
+		return Nothing, ""
+	case how == content.ApplyCreateOnly && q.Recorded && q.Record.Settled():
+		return decideCreated(q)
 	case !q.Recorded:
 		return Create, "is new"
 	case !q.Record.Settled():
@@ -82,6 +86,20 @@ func decide(q question) (Action, string) {
 		return TellDrift, "was changed by " + others(q.Live)
 	default:
 		return Repair, "was changed by " + others(q.Live)
+	}
+}
+
+// decideCreated decides on an object that is applied at creation only: whatever became of it, only that it is gone counts.
+func decideCreated(q question) (Action, string) {
+	switch {
+	case !q.Known:
+		return Look, "is not known yet"
+	case q.Live.Exists || q.Record.Transient:
+		return Nothing, ""
+	case q.Mode == driftReport || q.Mode == driftIgnore:
+		return TellMissing, "was deleted"
+	default:
+		return Recreate, "was deleted"
 	}
 }
 

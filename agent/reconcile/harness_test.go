@@ -259,6 +259,10 @@ func mark(t *testing.T, item *content.Item, annotations map[string]string) {
 		}
 	}
 	item.Once = split(annotations["test/once"])
+	var err error
+	if item.Options, err = content.ParseOptions(annotations["test/prune"], annotations["test/apply"], annotations["test/adopt"]); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // bury replaces a bundle by a tombstone in the set that is accepted next.

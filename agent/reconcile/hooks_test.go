@@ -399,3 +399,27 @@ func TestFailedRemovalHooks(t *testing.T) {
 		t.Error("an orphaned object is gone")
 	}
 }
+
+func TestHooksAfterWaitForHealth(t *testing.T) {
+	m := newMember(t)
+	m.give("fleet/a", nil, deploymentYAML("app"), hookYAML("announce", "post-install"))
+	m.accept()
+	m.applied("fleet/a")
+	m.says("fleet/a", linkv1.State_STATE_PROGRESSING, "Deployment.apps")
+	if !m.noJob("announce") {
+		t.Error("the hook came before the Deployment was ready")
+	}
+	m.available("app")
+	m.job("announce", "")
+	m.finish("announce", true)
+	m.ready("fleet/a")
+}
+
+// available plays the controllers of a Deployment.
+func (m *member) available(name string) {
+	m.t.Helper()
+	_, err := m.dynamic.Resource(deployments).Namespace(m.space).Patch(context.Background(), name, types.MergePatchType, []byte(
+		`{"status":{"observedGeneration":1,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":[{"type":"Available","status":"True"},{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"}]}}`),
+		metav1.PatchOptions{}, "status")
+	m.must(err)
+}

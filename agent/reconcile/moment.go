@@ -141,7 +141,7 @@ func (p *pass) allReady() bool {
 		if _, failed := p.b.failures[item.ObjectID]; failed {
 			return false
 		}
-		if f.action == TellMissing {
+		if f.action == TellMissing || item.Applies() == content.ApplyIgnore {
 			continue
 		}
 		live, known := p.r.tracker.State(p.name, f.id)
@@ -203,7 +203,7 @@ func (p *pass) afterRemoval(ctx context.Context) bool {
 	done := true
 	for _, o := range p.inv.Hooks.Sorted() {
 		switch {
-		case keptHook(o.ObjectID):
+		case irreplaceable(o.ObjectID):
 			p.event(o.ObjectID, "hook-left", "it may hold what the bundle did not bring")
 			p.inv.Hooks.Forget(o.ObjectID)
 		case !p.deleteHook(ctx, o):
@@ -213,8 +213,8 @@ func (p *pass) afterRemoval(ctx context.Context) bool {
 	return p.saveHooks(ctx) && done
 }
 
-// keptHook are kinds that a hook leaves behind: with them would go what others put there.
-func keptHook(id content.ObjectID) bool {
+// irreplaceable are kinds with which would go what others put there: the agent deletes them only where a person may hold it.
+func irreplaceable(id content.ObjectID) bool {
 	return id.Group == "" && (id.Kind == "PersistentVolumeClaim" || id.Kind == "Namespace") ||
 		id.Group == "apiextensions.k8s.io" && id.Kind == "CustomResourceDefinition"
 }

@@ -91,7 +91,7 @@ func (p *pass) carryOut(ctx context.Context, in prune.Input) {
 		in.Records = p.inv.Sorted()
 		going := map[content.ObjectID]bool{}
 		for _, record := range in.Records {
-			going[record.ObjectID] = !in.Wanted(record.ObjectID)
+			going[record.ObjectID] = !in.Wanted(record.ObjectID) && !record.Keep
 		}
 		for _, o := range p.inv.Hooks.Sorted() {
 			going[o.ObjectID] = p.tombstone != nil

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 
@@ -27,11 +26,7 @@ func TestObjectDependency(t *testing.T) {
 	_, err := m.dynamic.Resource(deployments).Namespace(m.space).Create(ctx, deployment, metav1.CreateOptions{FieldManager: "somebody"})
 	m.must(err)
 	m.says("fleet/a", linkv1.State_STATE_WAITING, "db: it is not healthy")
-	m.written()
-	_, err = m.dynamic.Resource(deployments).Namespace(m.space).Patch(ctx, "db", types.MergePatchType, []byte(
-		`{"status":{"observedGeneration":1,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":[{"type":"Available","status":"True"},{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"}]}}`),
-		metav1.PatchOptions{}, "status")
-	m.must(err)
+	m.available("db")
 	m.says("fleet/a", linkv1.State_STATE_WAITING, "Widget."+group+" w: it is of a kind that this cluster does not serve")
 	m.give("fleet/crd", nil, crdYAML(group), "apiVersion: "+group+"/v1\nkind: Widget\nmetadata: {name: w}\nspec: {size: 3}")
 	m.accept()

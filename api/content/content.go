@@ -96,6 +96,8 @@ type Item struct {
 	// Once are JSON pointers, sorted, of fields that are applied when the object is created and never overwritten. Needs
 	// CapabilityOnce.
 	Once []string `json:"once,omitempty"`
+	// Options of the object. Need CapabilityOptions.
+	Options *Options `json:"options,omitempty"`
 }
 
 // Manifest is an immutable revision: the ordered list of objects that a variant rendered to.

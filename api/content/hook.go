@@ -8,6 +8,8 @@ const (
 	CapabilityOnce   = "once.v1"
 	// CapabilityObjectDependencies waits for objects, not only for bundles.
 	CapabilityObjectDependencies = "object-dependencies.v1"
+	// CapabilityOptions knows the options of single objects.
+	CapabilityOptions = "object-options.v1"
 )
 
 // Hook says when the agent runs an object.
