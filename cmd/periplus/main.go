@@ -16,7 +16,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	err := root.Command().ExecuteContext(ctx)
-	if err != nil {
+	// A command that said everything ends with a code alone.
+	if err != nil && err.Error() != "" {
 		fmt.Fprintln(os.Stderr, "Error:", err)
 	}
 	os.Exit(client.ExitCode(err))

@@ -29,6 +29,8 @@ type Config struct {
 	Namespace string
 	// Ref opens the content of targets that take it from elsewhere; nil refuses them.
 	Ref func(v1alpha1.GitRef) (fleet.Tree, error)
+	// Previous is what is in force, and stays where this tree cannot be read, as in the hub; nil is nothing.
+	Previous *Fleet
 }
 
 // Fleet is what a tree declares.
@@ -48,7 +50,11 @@ func Read(ctx context.Context, cfg Config) (*Fleet, error) {
 	if info, err := cfg.Tree.Stat(path.Clean(cfg.Root)); err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("there is no folder %q in %s", cfg.Root, cfg.Tree.Commit())
 	}
-	snapshot, err := fleet.Read(ctx, fleet.ReadInput{Tree: cfg.Tree, Repo: cfg.Namespace + "/offline", Namespace: cfg.Namespace, Path: cfg.Root})
+	in := fleet.ReadInput{Tree: cfg.Tree, Repo: cfg.Namespace + "/offline", Namespace: cfg.Namespace, Path: cfg.Root}
+	if cfg.Previous != nil {
+		in.Previous = cfg.Previous.Snapshot
+	}
+	snapshot, err := fleet.Read(ctx, in)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +147,46 @@ func (f *Fleet) Pairs(selection Selection) ([]Pair, error) {
 		}
 	}
 	return out, nil
+}
+
+// BothPairs are the pairs that a selection means in two fleets, such as before and after a change. A name is known where one of
+// them has it.
+func BothPairs(one, other *Fleet, selection Selection) ([2][]Pair, error) {
+	var out [2][]Pair
+	for _, name := range selection.Bundles {
+		if all := append(one.BundleNames(), other.BundleNames()...); !slices.Contains(all, name) {
+			_, err := other.Pairs(Selection{Bundles: []string{name}})
+			return out, err
+		}
+	}
+	for _, name := range selection.Clusters {
+		if all := append(one.ClusterNames(), other.ClusterNames()...); !slices.Contains(all, name) {
+			return out, unknown("cluster", name, other.ClusterNames())
+		}
+	}
+	for i, f := range []*Fleet{one, other} {
+		known := Selection{Below: selection.Below}
+		known.Bundles = intersect(selection.Bundles, f.BundleNames())
+		known.Clusters = intersect(selection.Clusters, f.ClusterNames())
+		if len(known.Bundles) < min(1, len(selection.Bundles)) || len(known.Clusters) < min(1, len(selection.Clusters)) {
+			continue
+		}
+		var err error
+		if out[i], err = f.Pairs(known); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func intersect(names, known []string) []string {
+	var out []string
+	for _, name := range names {
+		if slices.Contains(known, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 func (f *Fleet) bundles(selection Selection) ([]fleet.BundleDecl, error) {

@@ -63,7 +63,7 @@ func NewStages(cfg StagesConfig) (*Stages, error) {
 	if cfg.Objects != nil {
 		resolver = resolver.With(cfg.Objects)
 	}
-	charts, err := chart.New(chart.Config{Dir: cfg.ChartFolder, Records: &record.Memory{}})
+	charts, err := chart.New(chart.Config{Dir: cfg.ChartFolder, Records: &record.Memory{}, Wait: chart.Patience})
 	if err != nil {
 		return nil, err
 	}

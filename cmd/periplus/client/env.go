@@ -63,6 +63,12 @@ func Pending(format string, args ...any) error {
 	return &exitError{ExitPending, fmt.Sprintf(format, args...)}
 }
 
+// Exit ends the command with a code and says nothing more.
+func Exit(code int) error { return &exitError{code, ""} }
+
+// WithExit gives an error an exit code.
+func WithExit(code int, err error) error { return &exitError{code, err.Error()} }
+
 // ExitCode of an error.
 func ExitCode(err error) int {
 	var exit *exitError

@@ -33,12 +33,13 @@ func New(out, err io.Writer, format string) (*Printer, error) {
 		return nil, fmt.Errorf("-o %q: want json or yaml", format)
 	}
 	file, ok := out.(*os.File)
-	terminal := false
-	if ok {
-		info, statErr := file.Stat()
-		terminal = statErr == nil && info.Mode()&os.ModeCharDevice != 0
-	}
-	return &Printer{Out: out, Err: err, Format: format, Terminal: terminal}, nil
+	return &Printer{Out: out, Err: err, Format: format, Terminal: ok && IsTerminal(file)}, nil
+}
+
+// IsTerminal says whether somebody looks at a file.
+func IsTerminal(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // Message prints a whole answer when a format was asked for, and says whether it did.
