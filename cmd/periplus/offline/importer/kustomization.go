@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -32,6 +33,15 @@ type UnsupportedError struct {
 }
 
 func (e *UnsupportedError) Error() string { return e.At.String() + ": " + e.Why }
+
+// Unsupported is the mistake of one bundle's content: it is reported, and stops no other.
+func Unsupported(err error, at Position) *UnsupportedError {
+	var unsupported *UnsupportedError
+	if errors.As(err, &unsupported) {
+		return unsupported
+	}
+	return &UnsupportedError{at, err.Error(), "mend it and import again"}
+}
 
 // CopyKustomization reads what a kustomization is built of, by its path from the repository's root: its folder's files, as far
 // as they are named, and the folders that it names in turn. What it would fetch or run is an *UnsupportedError.

@@ -43,11 +43,7 @@ func (r *reading) applicationSet(d importer.Document) error {
 		if len(groups) > 1 {
 			name = d.Name + "-" + group[0].distinct()
 		}
-		count, err := r.deliver(d, name, group)
-		if err != nil {
-			return err
-		}
-		made += count
+		made += r.deliver(d, name, group)
 	}
 	r.repo.Report.Translated(d.At(""), d.What(), importer.Count(made, "bundle")+" of "+importer.Count(len(apps), "application"))
 	return nil

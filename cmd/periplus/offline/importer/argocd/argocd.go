@@ -41,6 +41,8 @@ type reading struct {
 	repo *importer.Repo
 	// known clusters of Secrets, sorted by name.
 	known []known
+	// looked into are the folders of apps of apps.
+	looked map[string]bool
 	// seen objects: one may be found in a folder and again by the application that names the folder.
 	seen map[string]bool
 }
@@ -52,7 +54,7 @@ type known struct {
 
 // Import reads the repository. An error means that nothing should be written.
 func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
-	r := &reading{Config: cfg, ctx: ctx, repo: importer.NewRepo(), seen: map[string]bool{}}
+	r := &reading{Config: cfg, ctx: ctx, repo: importer.NewRepo(), seen: map[string]bool{}, looked: map[string]bool{}}
 	documents, err := importer.Scan(cfg.Tree, ".", r.repo.Report, group, secretType)
 	if err != nil {
 		return nil, err
@@ -71,7 +73,11 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 		}
 		found = found || own
 	}
-	if !found {
+	unnamed, err := r.unnamedCharts()
+	if err != nil {
+		return nil, err
+	}
+	if !found && !unnamed {
 		return nil, errors.New("there is neither an Application nor an ApplicationSet in this folder")
 	}
 	return r.repo, nil
@@ -232,4 +238,27 @@ func (r *reading) children(objects []renderer.Object, parent importer.Document) 
 		r.repo.Report.Translated(parent.At(""), parent.What(), "an app of apps: it holds "+importer.Count(own, "object")+" of Argo CD, which were read")
 	}
 	return own, others, nil
+}
+
+// unnamedCharts reads charts of applications that no Application names: somebody creates the first one by hand.
+func (r *reading) unnamedCharts() (found bool, err error) {
+	err = fs.WalkDir(r.Tree, ".", func(file string, entry fs.DirEntry, err error) error {
+		folder := path.Dir(file)
+		if err != nil || entry.Name() != "Chart.yaml" || entry.IsDir() || r.looked[folder] || !r.mentions(path.Join(folder, "templates")) {
+			return err
+		}
+		parent := importer.Document{File: file, Kind: "chart", Name: folder}
+		objects, err := importer.Helm(r.ctx, r.Tree, folder, importer.Name(path.Base(folder)), "argocd", nil)
+		if err != nil {
+			r.repo.Report.LeftOut(importer.Position{File: file}, parent.What(), err.Error(), "mend it and import again")
+			return nil
+		}
+		own, _, err := r.children(objects, parent)
+		if own > 0 {
+			found = true
+			r.repo.Report.Differs(importer.Position{File: file}, parent.What(), "a chart of applications that no Application in this folder names was rendered with its own values", "put the Application that names it into the folder, if it sets others")
+		}
+		return err
+	})
+	return found, err
 }

@@ -1,6 +1,7 @@
 package argocd
 
 import (
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -41,6 +42,10 @@ func TestApplications(t *testing.T) {
 		"Plugin": {"a plugin is reported", map[string]string{"app.yaml": application + "  source: {repoURL: x, path: plain, plugin: {name: y}}\n", "plain/a.yaml": plain}, "", nil, []string{"app.yaml:7", "config management plugin"}},
 		"Elsewhere": {"a repository that is not here is reported", map[string]string{"app.yaml": application + "  source: {repoURL: https://example.com/other, path: nowhere}\n"}, "", nil,
 			[]string{"app.yaml:7", "--local https://example.com/other="}},
+		"UnnamedChart": {"a chart of applications is read although no Application names it", map[string]string{"apps/Chart.yaml": chart, "apps/values.yaml": "a: plain\n", "apps/templates/app.yaml": application + "  source: {repoURL: x, path: {{ .Values.a }}}\n", "plain/a.yaml": plain}, "one",
+			[]string{"namespace: x"}, []string{"apps/Chart.yaml", "rendered with its own values"}},
+		"Broken": {"content that cannot be read stops its own bundle only", map[string]string{"app.yaml": application + "  source: {repoURL: x, path: plain}\n---\n" + strings.Replace(application, "one", "two", 1) + "  source: {repoURL: x, path: broken}\n", "plain/a.yaml": plain, "broken/b.yaml": "a: [b"}, "one",
+			[]string{"namespace: x"}, []string{"Application two", "broken/b.yaml"}},
 		"Directory": {"what a directory leaves out", map[string]string{"app.yaml": application + "  source: {repoURL: x, path: plain, directory: {recurse: true, exclude: '{skip.yaml,old/*}'}}\n", "plain/a.yaml": plain, "plain/skip.yaml": "no: [t", "plain/old/b.yaml": "no: [t",
 			"plain/more/c.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\n"}, "one", []string{"namespace: x"}, []string{"!skip"}},
 		"OCI": {"a registry without a scheme", map[string]string{"app.yaml": application + "  source: {repoURL: registry.example.com/charts, chart: web, targetRevision: 1.2.3, helm: {skipCrds: true, version: v3}}\n"}, "one",

@@ -2,7 +2,6 @@ package argocd
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -24,11 +23,10 @@ func (r *reading) application(d importer.Document) error {
 	}
 	app.name = r.place(app.Spec.Destination, d)
 	app.match = importer.Clusters(app.name)
-	made, err := r.deliver(d, d.Name, []instance{app})
-	if err == nil && made > 0 {
+	if r.deliver(d, d.Name, []instance{app}) > 0 {
 		r.repo.Report.Translated(d.At(""), d.What(), fmt.Sprintf("bundle %s on cluster %s", importer.Name(d.Name), app.name))
 	}
-	return err
+	return nil
 }
 
 // making is one bundle on its way.
@@ -47,7 +45,7 @@ func (m *making) at(field string) importer.Position {
 }
 
 // deliver makes a bundle of each source that applications share; their other sources only hold values. It returns how many.
-func (r *reading) deliver(d importer.Document, name string, apps []instance) (int, error) {
+func (r *reading) deliver(d importer.Document, name string, apps []instance) int {
 	made := 0
 	sources := apps[0].sources()
 	if len(sources) == 0 {
@@ -63,9 +61,7 @@ func (r *reading) deliver(d importer.Document, name string, apps []instance) (in
 			own = name + "-" + cmp.Or(one.Name, one.Chart, path.Base(one.Path))
 		}
 		m := &making{reading: r, Bundle: r.repo.Bundle(own, d.At("")), d: d}
-		if err := m.targets(apps, i); err != nil {
-			return made, err
-		}
+		m.targets(apps, i)
 		if len(m.Spec.Targets) == 0 {
 			delete(r.repo.Bundles, m.Name)
 			continue
@@ -73,31 +69,27 @@ func (r *reading) deliver(d importer.Document, name string, apps []instance) (in
 		m.behaviour(apps[0].Spec)
 		made++
 	}
-	return made, nil
+	return made
 }
 
 // valuesOnly is a source that others refer to.
 func (s source) valuesOnly() bool { return s.Ref != "" && s.Path == "" && s.Chart == "" }
 
 // targets are the applications' own forms of one source.
-func (m *making) targets(apps []instance, index int) error {
+func (m *making) targets(apps []instance, index int) {
 	m.Spec.Namespace = unmarked(importer.Literal(apps[0].Spec.Destination.Namespace)).(string)
 	var variants []importer.Variant
 	for _, app := range apps {
 		made, err := m.variant(app, app.sources()[index])
-		var unsupported *importer.UnsupportedError
-		if errors.As(err, &unsupported) {
+		if err != nil {
+			unsupported := importer.Unsupported(err, m.at("spec.source"))
 			m.repo.Report.LeftOut(unsupported.At, m.d.What(), unsupported.Why, unsupported.Do)
 			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", m.d.At(""), m.d.What(), err)
 		}
 		made.Name, made.Match = app.name, app.match
 		variants = append(variants, made)
 	}
 	m.Targets(variants)
-	return nil
 }
 
 // unmarked turns marks into expressions.

@@ -201,6 +201,7 @@ func (r *reading) appOfApps(d importer.Document, app instance) (whole bool, err 
 		if err != nil || !r.mentions(folder) {
 			return false, nil //nolint:nilerr // what is not here cannot be looked into, and is reported when it is delivered
 		}
+		r.looked[folder] = true
 		objects, err := r.rendered(app, one, folder)
 		if err != nil {
 			r.repo.Report.LeftOut(d.At("spec.source"), d.What(), err.Error(), "mend it and import again")

@@ -3,7 +3,6 @@ package fleet
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -95,24 +94,24 @@ func (m *making) targets() error {
 		m.allMatches(customizations)
 		customizations = nil
 	}
-	base := m.yaml.options
 	var earlier []v1alpha1.ClusterMatch
 	for i, one := range customizations {
 		at := fmt.Sprintf("%s[%d]", field, i)
 		for _, chosen := range m.place(m.d, at, one.target) {
 			if one.DoNotDeploy {
 				m.exclude(at, chosen, earlier)
-			} else if err := m.customized(at, chosen, one, where); err != nil {
-				return err
+			} else {
+				m.customized(at, chosen, one, where)
 			}
 			earlier = append(earlier, chosen.match)
 		}
 	}
-	return m.plain(base, where, earlier)
+	m.plain(m.yaml.options, where, earlier)
+	return nil
 }
 
 // plain are the targets that no customization covers whole.
-func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterMatch) error {
+func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterMatch) {
 	values := m.values(base.Helm, "helm")
 	m.Spec.Values = importer.JSON(values)
 	var open []placed
@@ -129,15 +128,11 @@ func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterM
 		}
 	}
 	source, patches, err := m.source(base)
-	var unsupported *importer.UnsupportedError
-	switch {
-	case errors.As(err, &unsupported):
-		if len(open) > 0 {
+	if err != nil {
+		if unsupported := importer.Unsupported(err, m.d.At("")); len(open) > 0 {
 			m.repo.Report.LeftOut(unsupported.At, "clusters that no customization of "+m.Name+" matches", unsupported.Why, unsupported.Do)
 		}
-		return nil
-	case err != nil:
-		return err
+		return
 	}
 	m.Spec.Source = source
 	for i := range m.Spec.Targets {
@@ -148,20 +143,16 @@ func (m *making) plain(base options, where []placed, earlier []v1alpha1.ClusterM
 	for _, chosen := range open {
 		m.target(v1alpha1.Target{Name: chosen.name, ClusterMatch: chosen.match, Patches: patches})
 	}
-	return nil
 }
 
 // customized makes the targets of one customization.
-func (m *making) customized(at string, chosen placed, one customization, where []placed) error {
+func (m *making) customized(at string, chosen placed, one customization, where []placed) {
 	eff := merged(m.yaml.options, one.options)
 	source, patches, err := m.source(eff)
-	var unsupported *importer.UnsupportedError
-	if errors.As(err, &unsupported) {
-		m.repo.Report.LeftOut(unsupported.At, m.d.What()+": "+at, unsupported.Why, unsupported.Do)
-		return nil
-	}
 	if err != nil {
-		return err
+		unsupported := importer.Unsupported(err, m.d.At(at))
+		m.repo.Report.LeftOut(unsupported.At, m.d.What()+": "+at, unsupported.Why, unsupported.Do)
+		return
 	}
 	m.customizedOptions(at, one.options)
 	values := m.values(one.Helm, at+".helm")
@@ -182,7 +173,6 @@ func (m *making) customized(at string, chosen placed, one customization, where [
 		}
 		m.target(v1alpha1.Target{Name: name, ClusterMatch: match, Source: source, Values: importer.JSON(values), Patches: patches})
 	}
-	return nil
 }
 
 // target adds a target with a name that is free.

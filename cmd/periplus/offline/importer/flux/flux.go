@@ -90,7 +90,6 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	var clusters []*cluster
 	for _, folder := range folders {
 		c := &cluster{name: importer.Name(path.Base(folder)), sources: map[string]importer.Document{}, configs: map[string]map[string]string{}, artifacts: map[string]string{},
 			of: map[string][]string{}, namespaces: map[string]bool{}, seen: map[string]bool{}}
@@ -99,11 +98,8 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 		if err := r.root(c, folder); err != nil {
 			return nil, err
 		}
-		clusters = append(clusters, c)
 	}
-	if err := r.write(clusters); err != nil {
-		return nil, err
-	}
+	r.write()
 	if len(r.repo.Bundles) == 0 {
 		return nil, errors.New("nothing that Flux reconciles was found: no Kustomization or HelmRelease in the clusters' folders")
 	}
@@ -138,20 +134,17 @@ func (r *reading) part(key, name string, d importer.Document) *part {
 }
 
 // write makes the bundles, once all clusters are known.
-func (r *reading) write(clusters []*cluster) error {
+func (r *reading) write() {
 	for _, key := range r.order {
 		p := r.parts[key]
 		p.bundle = r.repo.Bundle(p.name, p.at.At(""))
 		var variants []importer.Variant
 		for _, form := range p.forms {
 			variant, err := form.write(p.bundle, p.onlyFolder())
-			var unsupported *importer.UnsupportedError
-			if errors.As(err, &unsupported) {
+			if err != nil {
+				unsupported := importer.Unsupported(err, p.at.At("spec"))
 				r.repo.Report.LeftOut(unsupported.At, p.at.What()+" on "+form.cluster.name, unsupported.Why, unsupported.Do)
 				continue
-			}
-			if err != nil {
-				return fmt.Errorf("%s: %s on cluster %s: %w", p.at.At(""), p.at.What(), form.cluster.name, err)
 			}
 			variant.Name, variant.Match = form.cluster.name, importer.Clusters(form.cluster.name)
 			variants = append(variants, variant)
@@ -170,7 +163,6 @@ func (r *reading) write(clusters []*cluster) error {
 			r.depend(p)
 		}
 	}
-	return nil
 }
 
 // onlyFolder is true where every cluster gets the same folder of manifests, which can then stay as it is.

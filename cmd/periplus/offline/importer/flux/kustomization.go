@@ -104,12 +104,8 @@ func (r *reading) build(c *cluster, d importer.Document, k kustomization, folder
 		if d.Kind == "folder" {
 			return fmt.Errorf("cannot read %q: %w", folder, err)
 		}
-		var unsupported *importer.UnsupportedError
-		if errors.As(err, &unsupported) {
-			r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do)
-		} else {
-			r.repo.Report.LeftOut(d.At("spec.path"), d.What(), err.Error(), "mend it and import again")
-		}
+		unsupported := importer.Unsupported(err, d.At("spec.path"))
+		r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do)
 		return nil
 	}
 	var releases, inner []importer.Document
