@@ -3,8 +3,10 @@
 package example_test
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,9 @@ import (
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/target"
+	"github.com/periplus-fleet/periplus/plugins/host"
+	"github.com/periplus-fleet/periplus/plugins/host/renderers"
+	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
@@ -98,7 +103,7 @@ func clusters(t *testing.T, snapshot *fleet.Snapshot) []target.Cluster {
 // renderAll renders every bundle for every cluster that it targets: cluster -> bundle -> variant.
 func renderAll(t *testing.T, snapshot *fleet.Snapshot) map[string]map[string]*render.Variant {
 	t.Helper()
-	renderer, err := render.New(render.Config{SecretKey: []byte("key")})
+	renderer, err := render.New(render.Config{Renderers: append(render.Builtin(), plugin(t, "environment")), SecretKey: []byte("key")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,9 +136,30 @@ func renderAll(t *testing.T, snapshot *fleet.Snapshot) map[string]map[string]*re
 	return out
 }
 
+// plugin builds and starts one of plugins/examples, as a hub that declares it would.
+func plugin(t *testing.T, name string) renderer.Renderer {
+	t.Helper()
+	root, err := testenv.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Join(root, "plugins/examples", name), "-o", program, ".")
+	if said, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build plugin %q: %v\n%s", name, err, said)
+	}
+	started, err := host.Start(t.Context(), host.Config{Types: []host.Type{renderers.Type()}, Log: slog.New(slog.NewTextHandler(t.Output(), nil))},
+		[]host.Declaration{{Name: name, Type: renderers.Type().Name, Command: []string{program}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { started.Close(context.Background()) })
+	return renderers.New(started.Plugin(name))
+}
+
 func TestTargets(t *testing.T) {
 	everywhere := []string{"classification", "ingress-nginx", "ml-platform", "model-x", "monitoring", "storage-nfs", "storage-s3"}
-	want := map[string][]string{"staging": append([]string{"jenkins-agents"}, everywhere...), "prod-eu": everywhere, "prod-us": everywhere}
+	want := map[string][]string{"staging": append([]string{"jenkins-agents", "notebooks"}, everywhere...), "prod-eu": everywhere, "prod-us": everywhere}
 	slices.Sort(want["staging"])
 	got := map[string][]string{}
 	for cluster, bundles := range renderAll(t, read(t)) {
