@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -54,10 +56,25 @@ var refusals = map[string]*regexp.Regexp{
 	"program":   regexp.MustCompile(`would run a program|external plugins disabled`),
 }
 
-// compare builds one kustomization with both; the error says how they differ.
-func (c *tally) compare(t *testing.T, binary string, files fs.FS, root string) {
+// onDisk are files with the folder that has a copy of them, inside which upstream builds.
+type onDisk struct {
+	fs.FS
+	folder string
+}
+
+func copied(t *testing.T, files fs.FS) onDisk {
 	t.Helper()
-	result, err := kustomize.Renderer{}.Render(t.Context(), renderer.Request{FS: files, Dir: root})
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, files); err != nil {
+		t.Fatal(err)
+	}
+	return onDisk{files, folder}
+}
+
+// compare builds one kustomization with both; the error says how they differ.
+func (c *tally) compare(t *testing.T, binary string, files onDisk, root string) {
+	t.Helper()
+	result, err := kustomize.Renderer{}.Render(t.Context(), renderer.Request{FS: files.FS, Dir: root})
 	var refused *renderer.Error
 	if err != nil && !errors.As(err, &refused) {
 		t.Errorf("the error names no file: %v", err)
@@ -68,7 +85,7 @@ func (c *tally) compare(t *testing.T, binary string, files fs.FS, root string) {
 			return
 		}
 	}
-	want, upstreamErr := upstream(t, binary, files, root)
+	want, upstreamErr := upstream(t, binary, files.folder, root)
 	switch {
 	case err != nil && upstreamErr != nil:
 		c.Refused++
@@ -88,13 +105,8 @@ func (c *tally) compare(t *testing.T, binary string, files fs.FS, root string) {
 	}
 }
 
-// upstream writes the files to disk, inside a folder that nothing leads out of, and builds there.
-func upstream(t *testing.T, binary string, files fs.FS, root string) ([]string, error) {
+func upstream(t *testing.T, binary, folder, root string) ([]string, error) {
 	t.Helper()
-	folder := t.TempDir()
-	if err := os.CopyFS(folder, files); err != nil {
-		t.Fatal(err)
-	}
 	build := exec.Command(binary, "build", filepath.Join(folder, root))
 	build.Env = []string{"HOME=" + folder, "PATH="}
 	var stderr bytes.Buffer
@@ -157,7 +169,7 @@ func (c *tally) print(t *testing.T, what string) {
 // TestKustomizeOwnExamples builds every kustomization below testdata/kustomize.
 func TestKustomizeOwnExamples(t *testing.T) {
 	binary := kustomizeBinary(t)
-	files := os.DirFS("testdata/kustomize")
+	files := copied(t, os.DirFS("testdata/kustomize"))
 	count := tally{Skipped: map[string]int{}}
 	for _, root := range kustomizations(t, files) {
 		t.Run(root, func(t *testing.T) { count.compare(t, binary, files, root) })
@@ -170,7 +182,7 @@ func TestKustomizeUpstreamExamples(t *testing.T) {
 	binary := kustomizeBinary(t)
 	count := tally{Skipped: map[string]int{}}
 	for _, example := range upstreamExamples(t, count.Skipped) {
-		t.Run(example.name, func(t *testing.T) { count.compare(t, binary, example.files, example.root) })
+		t.Run(example.name, func(t *testing.T) { count.compare(t, binary, copied(t, example.files), example.root) })
 	}
 	count.print(t, "upstream's tests")
 	if count.Same < 200 {
@@ -178,17 +190,35 @@ func TestKustomizeUpstreamExamples(t *testing.T) {
 	}
 }
 
-// TestKustomizeOfModules builds the kustomizations that come with the modules which this one requires.
-func TestKustomizeOfModules(t *testing.T) {
+// upstreamRepository is the last module that has all of upstream's repository in it, and so its folder of examples.
+const upstreamRepository = "sigs.k8s.io/kustomize/v3@v3.3.1"
+
+// moreKustomizations names folders, as a PATH does, below which all kustomizations are compared, too.
+const moreKustomizations = "PERIPLUS_KUSTOMIZATIONS"
+
+// TestKustomizeOfOthers builds upstream's examples, the kustomizations that come with the modules which this one requires, and
+// those of the person who runs it.
+func TestKustomizeOfOthers(t *testing.T) {
 	binary := kustomizeBinary(t)
-	count := tally{Skipped: map[string]int{}}
-	for _, module := range []string{"sigs.k8s.io/cluster-api", "sigs.k8s.io/kwok"} {
-		files := readable(t, os.DirFS(moduleFolder(t, module)))
-		for _, root := range kustomizations(t, files) {
-			t.Run(module+"/"+root, func(t *testing.T) { count.compare(t, binary, files, root) })
-		}
+	folders := map[string]string{"sigs.k8s.io/cluster-api": moduleFolder(t, "sigs.k8s.io/cluster-api"), "sigs.k8s.io/kwok": moduleFolder(t, "sigs.k8s.io/kwok")}
+	for _, folder := range filepath.SplitList(os.Getenv(moreKustomizations)) {
+		folders[folder] = folder
 	}
-	count.print(t, "modules")
+	out, err := exec.Command("go", "mod", "download", "-json", upstreamRepository).Output()
+	var module struct{ Dir string }
+	if err != nil || json.Unmarshal(out, &module) != nil {
+		t.Logf("skipped: %s cannot be downloaded: %v", upstreamRepository, err)
+	} else {
+		folders["upstream's examples"] = filepath.Join(module.Dir, "examples")
+	}
+	for _, name := range slices.Sorted(maps.Keys(folders)) {
+		count := tally{Skipped: map[string]int{}}
+		files := copied(t, readable(t, os.DirFS(folders[name])))
+		for _, root := range kustomizations(t, files) {
+			t.Run(name+"/"+root, func(t *testing.T) { count.compare(t, binary, files, root) })
+		}
+		count.print(t, name)
+	}
 }
 
 func kustomizations(t *testing.T, files fs.FS) []string {
@@ -220,7 +250,7 @@ func readable(t *testing.T, files fs.FS) fs.FS {
 		// The tree of a kustomization, from the topmost folder but one: its bases are there.
 		top := strings.Join(strings.Split(root, "/")[:min(3, strings.Count(root, "/")+1)], "/")
 		err := fs.WalkDir(files, top, func(name string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.Contains(".yaml.yml.json.env.properties.conf.txt", filepath.Ext(name)) {
+			if err != nil || entry.IsDir() || filepath.Ext(name) == ".go" {
 				return err
 			}
 			data, err := fs.ReadFile(files, name)
