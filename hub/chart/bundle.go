@@ -114,7 +114,7 @@ func (c *Charts) beside(ctx context.Context, bundle fleet.BundleDecl, source *v1
 		metadata, err := readMetadata(bundle.Tree, root)
 		if err != nil || len(metadata.missing(bundle.Tree, root)) == 0 {
 			// The renderer says what is wrong with the chart, where it stands.
-			return &complete{}, nil //nolint:nilerr // see above
+			return &complete{}, nil
 		}
 		read, err := readFolder(bundle.Tree, root)
 		if err != nil {

@@ -62,7 +62,7 @@ func (c *classic) find(ctx context.Context, name, asked string) (found, error) {
 	}
 	entries, ok := read.Entries[name]
 	if !ok {
-		return found{}, fmt.Errorf("it has no chart of this name: change source.helm.name")
+		return found{}, errors.New("it has no chart of this name: change source.helm.name")
 	}
 	offered := make([]string, 0, len(entries))
 	for _, entry := range entries {

@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func pick(asked string, offered []string) (string, error) {
 		}
 	}
 	if len(known) == 0 {
-		return "", fmt.Errorf("no version is offered")
+		return "", errors.New("no version is offered")
 	}
 	var newest []string
 	for _, version := range known[:min(3, len(known))] {

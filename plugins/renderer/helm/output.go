@@ -63,7 +63,7 @@ func (d document) read(source string) (map[string]any, error) {
 
 var lineOfOutput = regexp.MustCompile(`^(?:error converting YAML to JSON: )?(?:yaml: )?(?:line (\d+): )?(?s:(.*))$`)
 
-// refuse shows the line that cannot be read, since nobody has the output at hand.
+// refuse shows the key of the line that cannot be read, since nobody has the output at hand; its value may be a secret.
 func (d document) refuse(source string, err error) error {
 	found := lineOfOutput.FindStringSubmatch(err.Error())
 	line, _ := strconv.Atoi(found[1])
@@ -72,20 +72,14 @@ func (d document) refuse(source string, err error) error {
 	if line == 0 || line > len(lines) {
 		return renderer.Refuse(source, 0, "line %d of its output: %s", d.line, message)
 	}
-	return renderer.Refuse(source, 0, "line %d of its output, %q: %s", d.line+line-1, cut(strings.TrimSpace(lines[line-1])), message)
+	shown := ""
+	if key := keyOfLine.FindStringSubmatch(lines[line-1]); key != nil {
+		shown = fmt.Sprintf(", %q", key[1])
+	}
+	return renderer.Refuse(source, 0, "line %d of its output%s: %s", d.line+line-1, shown, message)
 }
 
-// cut keeps a quoted line short: it may be a secret's, and is only to be recognised.
-func cut(line string) string {
-	const most = 40
-	if key, _, ok := strings.Cut(line, ":"); ok && len(key) < most {
-		return key + ":"
-	}
-	if len(line) > most {
-		return line[:most] + "..."
-	}
-	return line
-}
+var keyOfLine = regexp.MustCompile(`^[\s-]*([\w./-]{1,60}:)(?:\s|$)`)
 
 // items of a List, of any depth; anything else is its own only one.
 func items(object map[string]any) ([]map[string]any, error) {
