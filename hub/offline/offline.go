@@ -196,7 +196,7 @@ func (f *Fleet) bundles(selection Selection) ([]fleet.BundleDecl, error) {
 		asked[name] = true
 	}
 	for _, bundle := range f.Bundles {
-		if (len(asked) == 0 || asked[Name(bundle)]) && below(bundle.Path, selection.Below) {
+		if (len(selection.Bundles) == 0 || asked[Name(bundle)]) && below(bundle.Path, selection.Below) {
 			out = append(out, bundle)
 			delete(asked, Name(bundle))
 		}

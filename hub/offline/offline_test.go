@@ -159,6 +159,7 @@ func TestPairs(t *testing.T) {
 	}{
 		"All":           {"Nothing said means all.", offline.Selection{}, []string{"own dev", "own eu-1", "own eu-2", "same dev", "same eu-1", "same eu-2"}, ""},
 		"One":           {"Names are anded.", offline.Selection{Bundles: []string{"same"}, Clusters: []string{"dev"}}, []string{"same dev"}, ""},
+		"First":         {"The bundles behind the one that was asked for are not meant.", offline.Selection{Bundles: []string{"own"}, Clusters: []string{"dev"}}, []string{"own dev"}, ""},
 		"Below":         {"A bundle's folder means it.", offline.Selection{Below: "bundles/own", Clusters: []string{"eu-1"}}, []string{"own eu-1"}, ""},
 		"NearCluster":   {"A slip is suggested.", offline.Selection{Clusters: []string{"eu-3"}}, nil, `there is no cluster "eu-3"; did you mean eu-1 or eu-2?`},
 		"NearBundle":    {"A slip is suggested.", offline.Selection{Bundles: []string{"smae"}}, nil, `there is no bundle "smae"; did you mean same?`},

@@ -96,11 +96,27 @@ type Delivery struct {
 	Chart string
 }
 
-// Failure of one pair. Its error names file and line where a file is at fault.
+// Failure of one pair.
 type Failure struct {
 	Pair
 	Err error
 }
+
+// Error begins with file and line of what is at fault, else of the bundle's source.
+func (f Failure) Error() string {
+	var inFile *renderer.Error
+	var ofTarget *target.Error
+	switch {
+	case errors.As(f.Err, &ofTarget):
+		return f.Err.Error()
+	case errors.As(f.Err, &inFile):
+		return inFile.Error()
+	default:
+		return fmt.Sprintf("%s:%d: %v", f.Bundle.File, f.Bundle.LineOf("spec.source"), f.Err)
+	}
+}
+
+func (f Failure) Unwrap() error { return f.Err }
 
 // Skipped pair, with the reason.
 type Skipped struct {

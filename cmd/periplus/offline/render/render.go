@@ -208,7 +208,7 @@ func (o options) mistakes(cmd *cobra.Command, s *side) int {
 	clusters := map[string][]string{}
 	var order []string
 	for _, failure := range s.result.Failures {
-		text := failure.Err.Error()
+		text := failure.Error()
 		if clusters[text] == nil {
 			order = append(order, text)
 		}
