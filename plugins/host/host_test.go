@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,7 +26,9 @@ import (
 
 // TestMain serves the plugin where the host started this binary as one.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "plugin" {
+	// An external program gets no arguments.
+	external := len(os.Args) == 1 && os.Getenv("PERIPLUS_PLUGIN") != ""
+	if external || len(os.Args) > 1 && os.Args[1] == "plugin" {
 		sdk.Serve(sdk.Renderer(hosttest.Bad{}))
 		return
 	}
@@ -81,15 +81,6 @@ func startWith(t testing.TB, cfg host.Config, declared host.Declaration) (*host.
 	}
 	t.Cleanup(func() { h.Close(context.Background()) })
 	return h, renderers.New(h.Plugin(declared.Name)), out
-}
-
-// confinements that a system may allow.
-func confinements() map[string]host.Config {
-	return map[string]host.Config{
-		"Namespaces": {},
-		"Both":       {Jail: []string{"/proc/self/exe", "jail"}},
-		"Jail":       {Jail: []string{"/proc/self/exe", "jail"}, NoNamespaces: true},
-	}
 }
 
 func TestMisbehaviour(t *testing.T) {
@@ -205,109 +196,6 @@ func TestErrorsSurvive(t *testing.T) {
 	}
 	if status := h.List()[0]; status.Failures != 0 {
 		t.Errorf("mistakes in files count as failures of the plugin: %+v", status)
-	}
-}
-
-func TestConfinement(t *testing.T) {
-	for name, cfg := range confinements() {
-		t.Run(name, func(t *testing.T) { testConfinement(t, cfg) })
-	}
-}
-
-func testConfinement(t *testing.T, cfg host.Config) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	t.Setenv("PERIPLUS_TEST_SECRET", "s3cret")
-	secret, shared := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "shared")
-	for _, file := range []string{secret, shared} {
-		if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	h, confined, _ := startWith(t, cfg, bad(func(d *host.Declaration) { d.Read = []string{shared} }))
-	for _, condition := range h.List()[0].Conditions {
-		t.Skipf("%s: %s", condition.Type, condition.Message)
-	}
-	_, open, _ := startWith(t, cfg, bad(func(d *host.Declaration) { d.Network = true }))
-	ask := func(of renderer.Renderer, path string, values map[string]any) map[string]any {
-		t.Helper()
-		result, err := of.Render(t.Context(), renderer.Request{Path: path, Values: values})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return result.Objects[0].Value
-	}
-	may := func(reason string, of renderer.Renderer, path string, values map[string]any, want bool) {
-		t.Helper()
-		if said := ask(of, path, values)["error"]; (said == "<nil>") != want {
-			t.Errorf("%s: got %v, want it allowed: %v", reason, said, want)
-		}
-	}
-	to := map[string]any{"address": listener.Addr().String()}
-	may("the network", confined, "network", to, false)
-	may("the network, declared", open, "network", to, true)
-	if len(cfg.Jail) > 0 {
-		may("the hub's files", confined, "local", map[string]any{"file": secret}, false)
-		may("files that are declared", confined, "local", map[string]any{"file": shared}, true)
-		may("writing files that are declared", confined, "write", map[string]any{"file": shared}, false)
-		may("files of the system", confined, "local", map[string]any{"file": "/etc/passwd"}, true)
-	}
-	saw := ask(confined, "", nil)
-	for _, name := range saw["environment"].([]any) {
-		if name := name.(string); !strings.HasPrefix(name, "PLUGIN_") && !strings.HasPrefix(name, "PERIPLUS_PLUGIN") &&
-			name != "TMPDIR" && name != "HOME" && name != "GOMEMLIMIT" {
-			t.Errorf("the plugin sees the variable %s", name)
-		}
-	}
-	folder := saw["folder"].(string)
-	may("its own folder", confined, "write", map[string]any{"file": filepath.Join(folder, "file")}, true)
-	if pid := saw["pid"]; pid != int64(1) && !cfg.NoNamespaces {
-		t.Errorf("it is process %v among those that it sees, not the first", pid)
-	}
-	h.Close(t.Context())
-	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("its folder %s is left behind: %v", folder, err)
-	}
-}
-
-func TestRefused(t *testing.T) {
-	dir := t.TempDir()
-	program := filepath.Join(dir, "program")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	sum := strings.Repeat("0", 64)
-	cases := map[string]struct {
-		declared host.Declaration
-		want     string
-	}{
-		"WrongChecksum": {host.Declaration{Type: "renderer", Path: "program", SHA256: sum}, "has sha256 a8076d3d"},
-		"NoChecksum":    {host.Declaration{Type: "renderer", Path: "program"}, "its sha256 must be the 64 hex digits"},
-		"NoFile":        {host.Declaration{Type: "renderer", Path: "other", SHA256: sum}, "no such file"},
-		"Outside":       {host.Declaration{Type: "renderer", Path: "../program", SHA256: sum}, "leads out of the plugins' folder"},
-		"UnknownType":   {host.Declaration{Type: "gate", Command: []string{"/proc/self/exe", "plugin"}}, `its type "gate" is not one of [renderer]`},
-		"Config": {host.Declaration{Type: "renderer", Command: []string{"/proc/self/exe", "plugin"}, Config: map[string]any{"refuse": true}},
-			"config: refuse: the field is refused"},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			tc.declared.Name, tc.declared.Dir = "bad", dir
-			h, refused, _ := start(t, tc.declared)
-			_, err := refused.Render(t.Context(), renderer.Request{})
-			if err == nil || !strings.HasPrefix(err.Error(), "renderer(bad): ") && name != "UnknownType" || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("got error %v, want %s", err, tc.want)
-			}
-			if status := h.List()[0]; status.State != host.StateRefused || !strings.Contains(status.Message, tc.want) {
-				t.Errorf("got status %+v, want Refused: %s", status, tc.want)
-			}
-			if _, err := host.Start(t.Context(), host.Config{Types: []host.Type{renderers.Type()}, Strict: true, Log: slog.New(slog.DiscardHandler)},
-				[]host.Declaration{tc.declared}); err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("strict: got error %v, want %s", err, tc.want)
-			}
-		})
 	}
 }
 
