@@ -112,17 +112,18 @@ func (w *walk) kustomization(folder string, plugins bool) (string, error) {
 	return file, (&visit{walk: w, folder: folder, file: file, plugins: plugins, document: documents[0], object: object}).run()
 }
 
+// find the file of a folder; without one, none is named beside the error.
 func (w *walk) find(folder string) (file string, data []byte, err error) {
 	for _, name := range names {
 		one := path.Join(folder, name)
 		found, err := w.files.ReadFile(one)
 		switch {
 		case err == nil && file != "":
-			return "", nil, renderer.Refuse(one, 0, "the folder has also %s; keep one of them", path.Base(file))
+			return one, nil, renderer.Refuse(one, 0, "the folder has also %s; keep one of them", path.Base(file))
 		case err == nil:
 			file, data = one, found
 		case !missing(err):
-			return "", nil, renderer.Refuse(one, 0, "%v", err)
+			return one, nil, renderer.Refuse(one, 0, "%v", err)
 		}
 	}
 	if file == "" {
@@ -238,10 +239,28 @@ func (v *visit) entry(one field, at, text string) error {
 				return v.refuse(at, "%q is a cycle: it holds %s, which is built on this kustomization", text, open)
 			}
 		}
-		_, err := v.walk.kustomization(full, v.plugins || one.plugins)
-		return err
+		return v.base(one, at, text, full)
 	}
 	return v.read(one, at, full)
+}
+
+// base is a folder that a kustomization is built on.
+func (v *visit) base(one field, at, text, folder string) error {
+	if file, _, err := v.walk.find(folder); err != nil && file == "" {
+		return v.refuse(at, "%q has no kustomization.yaml", text)
+	}
+	file, err := v.walk.kustomization(folder, v.plugins || one.plugins)
+	if err != nil {
+		return err
+	}
+	object, _ := v.walk.documents[file].Object()
+	switch component := object["kind"] == "Component"; {
+	case component && one.name != "components":
+		return v.refuse(at, "%q is a component; list it under components", text)
+	case !component && one.name == "components":
+		return v.refuse(at, "%q is no component; list it under resources", text)
+	}
+	return nil
 }
 
 func (v *visit) read(one field, at, file string) error {
