@@ -162,14 +162,21 @@ func TestTargets(t *testing.T) {
 
 func TestNamespaceIsSharedByItsBundles(t *testing.T) {
 	repo := NewRepo()
-	for _, name := range []string{"one", "two"} {
+	for _, name := range []string{"one", "two", "three"} {
+		if made := repo.Bundles["namespace-team"]; made != nil && len(made.Spec.Exclude) != 1 {
+			t.Error("a cluster that no bundle reaches needs no namespace")
+		}
 		bundle := repo.Bundle(name, Position{File: "x"})
 		bundle.Targets([]Variant{{Name: name, Match: Clusters(name)}})
+		bundle.Spec.Exclude = []v1alpha1.ClusterMatch{Clusters("lab")}
+		if name == "three" {
+			bundle.Spec.Exclude = nil
+		}
 		repo.Namespace(bundle, "team", map[string]string{"a": "b"}, nil)
 		repo.Namespace(bundle, "kube-system", nil, nil)
 	}
 	made := repo.Bundles["namespace-team"]
-	if len(repo.Bundles) != 3 || made == nil || len(made.Spec.Targets) != 2 || repo.Bundles["two"].Spec.DependsOn[0].Bundle != "namespace-team" {
+	if len(repo.Bundles) != 4 || made == nil || len(made.Spec.Targets) != 3 || len(made.Spec.Exclude) != 0 || repo.Bundles["two"].Spec.DependsOn[0].Bundle != "namespace-team" {
 		t.Errorf("%+v", repo.Bundles)
 	}
 	if text := string(made.Files["namespace.yaml"]); !strings.Contains(text, "name: team") || !strings.Contains(text, "a: b") {

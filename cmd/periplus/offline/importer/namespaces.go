@@ -31,7 +31,11 @@ func (r *Repo) Namespace(bundle *Bundle, namespace string, labels, annotations m
 			panic(err) // maps of strings always encode
 		}
 		made = &Bundle{Name: name, Files: map[string][]byte{"namespace.yaml": data}, At: bundle.At}
+		made.Spec.Exclude = bundle.Spec.Exclude
 		r.Bundles[name] = made
+	}
+	if !reflect.DeepEqual(made.Spec.Exclude, bundle.Spec.Exclude) {
+		made.Spec.Exclude = nil
 	}
 	for _, target := range bundle.Spec.Targets {
 		made.reach(target.ClusterMatch)
