@@ -70,9 +70,16 @@ func TestHookAndObjectChangePlaces(t *testing.T) {
 		t.Error("the removal of the hook's bundle took what another has now")
 	}
 	// An object becomes a hook: it is made anew, as hooks are, and counts as an object no more.
-	m.give("fleet/b", nil, hookMap("settings", "hook", "pre-upgrade"), configMapYAML("two", "1"))
+	m.give("fleet/b", nil, hookMap("settings", "hook", "pre-upgrade"), configMapYAML("two", "1"), hookYAML("slow", "pre-upgrade", `helm.sh/hook-weight: "5"`))
 	m.accept()
-	status := m.ready("fleet/b")
+	m.job("slow", "")
+	m.restart()
+	status := m.says("fleet/b", linkv1.State_STATE_PROGRESSING, "slow (pre-upgrade)")
+	if status.GetCounts().GetFailed() != 0 || m.valueOf("settings") != "hook" {
+		t.Errorf("the object that was is kept up beside the hook: %v", status)
+	}
+	m.finish("slow", true)
+	status = m.ready("fleet/b")
 	if m.valueOf("settings") != "hook" || status.GetCounts().GetObjects() != 1 {
 		t.Errorf("settings is %v, status %v", m.configMap("settings"), status)
 	}

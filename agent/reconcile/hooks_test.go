@@ -415,6 +415,22 @@ func TestHooksAfterWaitForHealth(t *testing.T) {
 	m.ready("fleet/a")
 }
 
+func TestWhatIsBrokenBeforeDoesNotFailTheNext(t *testing.T) {
+	m := newMember(t)
+	m.give("fleet/a", nil, deploymentYAML("app"))
+	m.accept()
+	m.applied("fleet/a")
+	_, err := m.dynamic.Resource(deployments).Namespace(m.space).Patch(context.Background(), "app", types.MergePatchType, []byte(
+		`{"status":{"observedGeneration":1,"conditions":[{"type":"Progressing","status":"False","reason":"ProgressDeadlineExceeded","message":"too late"}]}}`),
+		metav1.PatchOptions{}, "status")
+	m.must(err)
+	m.await("fleet/a", linkv1.State_STATE_FAILED)
+	m.give("fleet/a", nil, strings.ReplaceAll(deploymentYAML("app"), "app:1", "app:2"), hookYAML("mend", "pre-upgrade"))
+	m.accept()
+	m.job("mend", "")
+	m.says("fleet/a", linkv1.State_STATE_PROGRESSING, "mend (pre-upgrade)")
+}
+
 // available plays the controllers of a Deployment.
 func (m *member) available(name string) {
 	m.t.Helper()

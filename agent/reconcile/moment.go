@@ -102,6 +102,10 @@ func (p *pass) keepPrevious(ctx context.Context, early []content.Item) {
 	p.holding = true
 }
 
+func (p *pass) isEarly(item content.Item) bool {
+	return slices.ContainsFunc(p.early, func(early content.Item) bool { return early.ObjectID == item.ObjectID })
+}
+
 // before runs the hooks that come before the revision, once what they may need is there.
 func (p *pass) before(ctx context.Context) {
 	for _, item := range p.early {

@@ -109,7 +109,11 @@ func (p *pass) status() *linkv1.BundleStatus {
 	status := &linkv1.BundleStatus{Bundle: p.name, Revision: p.entry.GetRevision(), AppliedRevision: string(p.inv.Revision), Counts: &linkv1.Counts{}}
 	tally := &tally{p: p, status: status, since: map[content.ObjectID]exceptionSince{}}
 	for _, item := range p.manifest.Items {
-		tally.item(item)
+		failed, progressing := tally.failed, tally.progressing
+		if tally.item(item); p.holding && !p.isEarly(item) {
+			// It is of the revision before: what is wrong with it says nothing of the one that comes.
+			tally.failed, tally.progressing = failed, progressing
+		}
 	}
 	tally.hook()
 	tally.removals()
