@@ -1,75 +1,32 @@
 package offline_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/offline"
+	"github.com/periplus-fleet/periplus/hub/offline/offlinetest"
 	"github.com/periplus-fleet/periplus/hub/offline/place"
-)
-
-const (
-	cluster = "apiVersion: fleet.periplus.dev/v1alpha1\nkind: FleetCluster\n"
-	bundle  = "apiVersion: fleet.periplus.dev/v1alpha1\nkind: Bundle\n"
 )
 
 // small is a fleet repo with mistakes of every stage.
 func small() map[string]string {
 	return map[string]string{
-		"clusters/all.yaml": cluster + "metadata: {name: eu-1, labels: {env: prod}}\nspec: {variables: {host: eu}}\n---\n" +
-			cluster + "metadata: {name: eu-2, labels: {env: prod}}\n---\n" + cluster + "metadata: {name: dev, labels: {env: dev}}\n",
-		"bundles/same/bundle.yaml": bundle + "metadata: {name: same}\nspec:\n  targets: [{clusterSelector: {}}]\n",
+		"clusters/all.yaml": offlinetest.Cluster + "metadata: {name: eu-1, labels: {env: prod}}\nspec: {variables: {host: eu}}\n---\n" +
+			offlinetest.Cluster + "metadata: {name: eu-2, labels: {env: prod}}\n---\n" + offlinetest.Cluster + "metadata: {name: dev, labels: {env: dev}}\n",
+		"bundles/same/bundle.yaml": offlinetest.Bundle + "metadata: {name: same}\nspec:\n  targets: [{clusterSelector: {}}]\n",
 		"bundles/same/a.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
-		"bundles/own/bundle.yaml": bundle + "metadata: {name: own}\nspec:\n  set:\n  - target: {}\n    pointer: /data/host\n    value: ${{ cluster.variables.host }}\n" +
+		"bundles/own/bundle.yaml": offlinetest.Bundle + "metadata: {name: own}\nspec:\n  set:\n  - target: {}\n    pointer: /data/host\n    value: ${{ cluster.variables.host }}\n" +
 			"  targets: [{clusterSelector: {matchLabels: {env: prod}}}]\n",
 		"bundles/own/a.yaml":      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: y}\n",
-		"bundles/bad/bundle.yaml": bundle + "metadata: {name: bad}\nspec:\n  targts: []\n",
+		"bundles/bad/bundle.yaml": offlinetest.Bundle + "metadata: {name: bad}\nspec:\n  targts: []\n",
 	}
-}
-
-func write(t *testing.T, folder string, files map[string]string) {
-	t.Helper()
-	for name, text := range files {
-		full := filepath.Join(folder, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(full, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-func commit(t *testing.T, folder, message string) string {
-	t.Helper()
-	repository, err := git.PlainOpen(folder)
-	if errors.Is(err, git.ErrRepositoryNotExists) {
-		repository, err = git.PlainInit(folder, false)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	work, err := repository.Worktree()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := work.AddWithOptions(&git.AddOptions{All: true}); err != nil {
-		t.Fatal(err)
-	}
-	hash, err := work.Commit(message, &git.CommitOptions{Author: &object.Signature{Name: "a", Email: "a@example.com", When: time.Unix(1, 0)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return hash.String()
 }
 
 func read(t *testing.T, tree fleet.Tree, root string) *offline.Fleet {
@@ -92,7 +49,7 @@ func stages(t *testing.T) *offline.Stages {
 
 func TestRender(t *testing.T) {
 	folder := t.TempDir()
-	write(t, folder, small())
+	offlinetest.Write(t, folder, small())
 	at, err := place.Find(filepath.Join(folder, "bundles", "own"))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +98,7 @@ func TestRender(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	folder := t.TempDir()
-	write(t, folder, small())
+	offlinetest.Write(t, folder, small())
 	at, err := place.Find(folder)
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +147,7 @@ func TestExampleEqualsCommit(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(folder, "fleet"), os.DirFS(filepath.Join("..", "..", "examples", "fleet"))); err != nil {
 		t.Fatal(err)
 	}
-	hash := commit(t, folder, "all")
+	hash := offlinetest.Commit(t, folder)
 	at, err := place.Find(filepath.Join(folder, "fleet"))
 	if err != nil {
 		t.Fatal(err)
