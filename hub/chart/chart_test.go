@@ -389,6 +389,22 @@ func TestMistakes(t *testing.T) {
 	if _, err := w.version("one", v1alpha1.HelmSource{Repository: w.repository(), Name: "app"}, chart.Auth{}); err == nil || !strings.Contains(err.Error(), "it is no packaged chart") {
 		t.Errorf("what is no chart is refused: got %v", err)
 	}
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other+".tgz", []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(time.Hour)
+	leads, err := filepath.Rel(w.dir, other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server.Files["/charts/index.yaml"] = fmt.Appendf(nil, "entries: {app: [{version: 1.0.0, urls: [app-1.0.0.tgz], digest: %q}]}", leads)
+	if _, err := w.version("two", v1alpha1.HelmSource{Repository: w.repository(), Name: "app"}, chart.Auth{}); err == nil || !strings.Contains(err.Error(), "no sha256 digest") {
+		t.Errorf("an index cannot lead out of the cache: got %v", err)
+	}
+	if _, err := os.Stat(other + ".tgz"); err != nil {
+		t.Errorf("an index cannot remove files: %v", err)
+	}
 	if _, err := w.version("one", v1alpha1.HelmSource{Repository: w.repository(), Name: "other"}, chart.Auth{}); err == nil || !strings.Contains(err.Error(), "it has no chart of this name") {
 		t.Errorf("it says what is missing: got %v", err)
 	}

@@ -86,7 +86,11 @@ func (c *classic) find(ctx context.Context, name, asked string) (found, error) {
 		if address.RawQuery == "" && origin(address) == origin(c.base) {
 			address.RawQuery = c.base.RawQuery
 		}
-		return found{version: version, url: address.String(), digest: strings.TrimPrefix(entry.Digest, "sha256:")}, nil
+		digest := strings.ToLower(strings.TrimPrefix(entry.Digest, "sha256:"))
+		if digest != "" && !digestForm.MatchString(digest) {
+			return found{}, fmt.Errorf("its index has no sha256 digest of version %s, but %q", version, entry.Digest)
+		}
+		return found{version: version, url: address.String(), digest: digest}, nil
 	}
 	return found{}, fmt.Errorf("its index has no version %s", version)
 }

@@ -157,6 +157,9 @@ func (c *Charts) complete(ctx context.Context, bundle fleet.BundleDecl, from ori
 
 // add puts a dependency into charts/ and returns what names its content.
 func (c *Charts) add(ctx context.Context, bundle fleet.BundleDecl, from origins, one dependency, all map[string][]byte) (string, error) {
+	if one.Name == "" || strings.ContainsAny(one.Name, `/\`) || strings.HasPrefix(one.Name, ".") {
+		return "", errors.New("that is no chart's name")
+	}
 	if relative, ok := strings.CutPrefix(one.Repository, "file://"); ok {
 		return c.addFolder(ctx, bundle, from, one.Name, relative, all)
 	}

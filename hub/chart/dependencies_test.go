@@ -48,10 +48,11 @@ func TestDependenciesOfAChartBeside(t *testing.T) {
 		"Folder": {reason: "a chart of the same repository, with its own dependencies", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, version: 1.x, repository: 'file://../../../lib'}]\n",
 			"/lib/Chart.yaml": "apiVersion: v2\nname: lib\nversion: 1.0.0\ndependencies: [{name: app, version: 1.0.0, repository: REPOSITORY}]\n", "/lib/templates/x.yaml": ""},
 			want: []string{"charts/lib/Chart.yaml", "charts/lib/charts/app-1.0.0.tgz", "charts/lib/templates/x.yaml"}},
-		"Out":   {reason: "nothing outside of the repository is read", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, repository: 'file://../../../../etc'}]\n"}, refused: "leads out of the Git repository"},
-		"Cycle": {reason: "it ends", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, repository: 'file://.'}]\n"}, refused: "chain of file:// dependencies is too long"},
-		"Alias": {reason: "it says what to do", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, repository: '@stable'}]\n"}, refused: "write the URL, or commit charts/"},
-		"NoURL": {reason: "it says what to do", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, version: 1.x}]\n"}, refused: "names no repository and is not in charts/"},
+		"Out":    {reason: "nothing outside of the repository is read", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, repository: 'file://../../../../etc'}]\n"}, refused: "leads out of the Git repository"},
+		"Cycle":  {reason: "it ends", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, repository: 'file://.'}]\n"}, refused: "chain of file:// dependencies is too long"},
+		"Alias":  {reason: "it says what to do", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, repository: '@stable'}]\n"}, refused: "write the URL, or commit charts/"},
+		"NoName": {reason: "a name is not a path", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: ../app, repository: REPOSITORY}]\n"}, refused: "that is no chart's name"},
+		"NoURL":  {reason: "it says what to do", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, version: 1.x}]\n"}, refused: "names no repository and is not in charts/"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

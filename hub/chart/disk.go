@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,9 @@ type disk struct {
 
 const packageSuffix = ".tgz"
 
+// digestForm of a sha256. A digest becomes a file's name, and an index may hold anything in its place.
+var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
 func newDisk(dir string, limit int64, now func() time.Time) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot keep charts: %w", err)
@@ -35,6 +39,9 @@ func (d *disk) file(digest string) string { return filepath.Join(d.dir, digest+p
 
 // get returns a package; ok is false where there is none, or a broken one, which is removed.
 func (d *disk) get(digest string) (data []byte, ok bool, err error) {
+	if !digestForm.MatchString(digest) {
+		return nil, false, fmt.Errorf("cannot read a kept chart: %q is no sha256 digest", digest)
+	}
 	file := d.file(digest)
 	data, err = os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
