@@ -45,6 +45,7 @@ func steps() []step {
 		{"prune", time.Minute, prune},
 		{"deny", time.Minute, deny},
 		{"move", time.Minute, move},
+		{"sealed", 2 * time.Minute, sealed},
 		{"rest", 3 * time.Minute, rest},
 		{"upgrade", 3 * time.Minute, upgrade},
 		{"add-cluster", 3 * time.Minute, addCluster},
