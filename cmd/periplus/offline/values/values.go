@@ -186,19 +186,33 @@ func table(out, messages io.Writer, rows []row) error {
 		fmt.Fprintln(messages, "it has no values")
 		return nil
 	}
-	printer, err := output.New(out, messages, "")
+	base, err := output.New(out, messages, "")
 	if err != nil {
 		return err
 	}
+	printer := tablePrinter{base}
 	cells := make([][]string, len(rows))
 	for i, one := range rows {
 		var overrode []string
 		for _, below := range one.Overrode {
-			overrode = append(overrode, below.text()+" ("+below.where(one.Path)+")")
+			overrode = append(overrode, printer.fit(below.text())+" ("+below.where(one.Path)+")")
 		}
-		cells[i] = []string{one.Path, one.text(), one.Source, output.Dash(strings.Join(overrode, "; "))}
+		cells[i] = []string{one.Path, printer.fit(one.text()), one.Source, output.Dash(strings.Join(overrode, "; "))}
 	}
 	return printer.Table([]string{"PATH", "VALUE", "SET BY", "OVERRODE"}, cells)
+}
+
+// wide is how much of a value a terminal's line shows; pipes, YAML and JSON have all of it.
+const wide = 60
+
+// tablePrinter fits values into lines.
+type tablePrinter struct{ *output.Printer }
+
+func (p tablePrinter) fit(text string) string {
+	if runes := []rune(text); p.Terminal && len(runes) > wide {
+		return string(runes[:wide-3]) + "..."
+	}
+	return text
 }
 
 // where a value stood; below another path where a mapping was replaced whole.
