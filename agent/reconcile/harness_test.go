@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -347,60 +346,6 @@ func (m *member) eventually(what string, condition func() bool) {
 			m.t.Fatalf("not in %s: %s", patience, what)
 		}
 		<-time.After(20 * time.Millisecond)
-	}
-}
-
-// listener is a hub that only listens.
-type listener struct {
-	mu       sync.Mutex
-	statuses map[string]*linkv1.BundleStatus
-	events   []*linkv1.ObjectEvent
-	of       []string
-	removed  map[string]bool
-	changed  chan struct{}
-}
-
-func (l *listener) Report(status *linkv1.BundleStatus) {
-	l.mu.Lock()
-	l.statuses[status.GetBundle()] = proto.Clone(status).(*linkv1.BundleStatus)
-	for _, event := range status.GetEvents() {
-		l.events, l.of = append(l.events, event), append(l.of, status.GetBundle())
-	}
-	l.mu.Unlock()
-	l.tell()
-}
-
-func (l *listener) Removed(bundle string) {
-	l.mu.Lock()
-	l.removed[bundle] = true
-	l.mu.Unlock()
-	l.tell()
-}
-
-func (l *listener) tell() {
-	select {
-	case l.changed <- struct{}{}:
-	default:
-	}
-}
-
-func (l *listener) wait(t *testing.T, what string, condition func(*listener) *linkv1.BundleStatus) *linkv1.BundleStatus {
-	t.Helper()
-	deadline := time.After(patience)
-	for {
-		l.mu.Lock()
-		found := condition(l)
-		l.mu.Unlock()
-		if found != nil {
-			return found
-		}
-		select {
-		case <-l.changed:
-		case <-deadline:
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			t.Fatalf("not in %s: %s; last statuses: %v", patience, what, l.statuses)
-		}
 	}
 }
 
