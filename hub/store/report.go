@@ -16,8 +16,11 @@ import (
 	"github.com/periplus-fleet/periplus/hub/delivery"
 )
 
-// Report records an agent's status. It does nothing when (session, sequence) is not newer than what is recorded.
+// Report records an agent's status, without the secret values that it quotes. It does nothing when (session, sequence) is not newer than what is recorded.
 func (s *Store) Report(ctx context.Context, uid string, session, sequence uint64, report *linkv1.StatusReport) (applied bool, err error) {
+	if report, err = s.masked(ctx, report); err != nil {
+		return false, fmt.Errorf("cannot record the status of cluster %q: %w", uid, err)
+	}
 	err = s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		applied = false
 		row, err := s.lockCluster(ctx, tx, uid)

@@ -56,6 +56,7 @@ type Store struct {
 	log    *slog.Logger
 	now    func() time.Time
 	hints  chan string
+	masks  masks
 
 	postgres bool
 	writes   chan *write

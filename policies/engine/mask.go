@@ -95,6 +95,19 @@ func (h hiding) object(object map[string]any) {
 	}
 }
 
+// Masker hides the values of objects in any text: of a Secret its data, of others, which were made of secret inputs, all but
+// what names them.
+func Masker(objects []map[string]any) *strings.Replacer {
+	hidden := hiding{}
+	for _, object := range objects {
+		hidden.secret(object)
+		if object["apiVersion"] != "v1" || object["kind"] != "Secret" {
+			hidden.object(object)
+		}
+	}
+	return hidden.replacer()
+}
+
 func (h hiding) replacer() *strings.Replacer {
 	// The replacer prefers earlier pairs at the same place: the longest first, so that no rest of a longer value stays.
 	var pairs []string
