@@ -133,7 +133,7 @@ func Write(folder string, files map[string][]byte) error {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return fmt.Errorf("cannot write %q: %w", name, err)
 		}
-		if err := os.WriteFile(target, files[name], 0o644); err != nil { //nolint:gosec // a fleet repo is read by everybody who may read Git
+		if err := os.WriteFile(target, files[name], 0o644); err != nil {
 			return fmt.Errorf("cannot write %q: %w", name, err)
 		}
 	}
