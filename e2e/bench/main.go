@@ -29,6 +29,15 @@ type budget struct {
 }
 
 var budgets = []budget{
+	{name: "hub/relabel", pkg: "./hub/control", benchmark: "BenchmarkRelabel", metric: "s/relabel", unit: "s", budget: "< 1", better: "lower"},
+	{name: "hub/render-shared", pkg: "./hub/render", benchmark: "BenchmarkRenderShared", metric: "bases", unit: "base renders for 1000 clusters",
+		budget: "1", better: "lower"},
+	{name: "hub/render-distinct", pkg: "./plugins/renderer/helm", benchmark: "BenchmarkDistinct", metric: "cpu-s/op", unit: "s per core",
+		budget: "< 20", better: "lower"},
+	{name: "hub/variants-memory", pkg: "./hub/render", benchmark: "BenchmarkRenderShared", metric: "MiB", unit: "MiB for 1000 variants of one base",
+		budget: "", better: "lower"},
+	{name: "plugins/manifests", pkg: "./plugins/renderer/manifests", benchmark: "BenchmarkRender", metric: "cpu-s/op", unit: "s per core for 10000 objects",
+		budget: "< 1", better: "lower"},
 	{name: "policy/review", pkg: "./policies/engine", benchmark: "BenchmarkReview", metric: "p99-ns", unit: "ms p99", scale: 1e-6,
 		budget: "<= 2, <= 1000 allocations", better: "lower"},
 }
