@@ -59,3 +59,6 @@ func limit(pid int, memory int64) error {
 
 // killGroup ends a process and what it started.
 func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+
+// gone says that there is no such process.
+func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }

@@ -2,9 +2,11 @@ package host_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -84,5 +86,31 @@ func testConfinement(t *testing.T, cfg host.Config) {
 	h.Close(t.Context())
 	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its folder %s is left behind: %v", folder, err)
+	}
+}
+
+func TestFoldersOfAKilledHubAreRemoved(t *testing.T) {
+	temp, err := os.MkdirTemp("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(temp) })
+	gone := exec.Command("/proc/self/exe", "-test.run=^$")
+	if err := gone.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(temp, fmt.Sprintf("periplus-plugin-%d-1", gone.Process.Pid))
+	used := filepath.Join(temp, fmt.Sprintf("periplus-plugin-%d-1", os.Getpid()))
+	for _, folder := range []string{left, used} {
+		if err := os.Mkdir(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startWith(t, host.Config{TempDir: temp}, bad(nil))
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder of a process that is gone is still there: %v", err)
+	}
+	if _, err := os.Stat(used); err != nil {
+		t.Errorf("the folder of a living process is gone: %v", err)
 	}
 }

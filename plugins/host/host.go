@@ -38,6 +38,7 @@ type Host struct {
 // Start starts one process of each plugin and asks it what it is. A plugin that is wrong is refused: its calls fail with the
 // reason, the others run; with Strict it is an error. One that crashes is started again.
 func Start(ctx context.Context, cfg Config, declarations []Declaration) (*Host, error) {
+	sweep(cfg.TempDir)
 	h := &Host{cfg: cfg, confinement: cfg.confine(), plugins: map[string]*Plugin{}}
 	var problems []error
 	for _, declared := range declarations {

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +26,27 @@ import (
 // startPatience is how long a process may take until it answers.
 const startPatience = 30 * time.Second
 
+// folderPrefix of temporary folders, before the id of the process that made them.
+const folderPrefix = "periplus-plugin-"
+
+// sweep removes the folders that a killed hub left behind: those whose maker is gone.
+func sweep(tempDir string) {
+	if tempDir == "" {
+		tempDir = os.TempDir()
+	}
+	left, err := filepath.Glob(filepath.Join(tempDir, folderPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, folder := range left {
+		maker, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), folderPrefix), "-")
+		pid, err := strconv.Atoi(maker)
+		if err == nil && gone(pid) {
+			_ = os.RemoveAll(folder)
+		}
+	}
+}
+
 // process is one plugin process that answers.
 type process struct {
 	run       *run
@@ -38,7 +61,7 @@ type process struct {
 
 // launch starts a process and brings it to where it takes calls.
 func launch(ctx context.Context, spec Spec, tempDir string, log *slog.Logger) (*process, error) {
-	dir, err := os.MkdirTemp(tempDir, "periplus-plugin-")
+	dir, err := os.MkdirTemp(tempDir, fmt.Sprintf("%s%d-", folderPrefix, os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("cannot make its temporary folder: %w", err)
 	}
