@@ -74,11 +74,15 @@ func ownMatch(merge map[string]any) (v1alpha1.ObjectMatch, error) {
 	return v1alpha1.ObjectMatch{Group: id.Group, Kind: id.Kind, Namespace: id.Namespace, Name: id.Name}, nil
 }
 
-// apply changes an object, which is the caller's own; nil when the patch deletes it.
-func (p patch) apply(object map[string]any) (map[string]any, error) {
+// apply changes an object, which is the caller's own; nil when the patch deletes it. What a user wrote must not end the
+// process, whatever the libraries make of it.
+func (p patch) apply(object map[string]any) (changed map[string]any, err error) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			changed, err = nil, fmt.Errorf("the patch cannot be applied: %v", caught)
+		}
+	}()
 	before, _ := identify(object)
-	var changed map[string]any
-	var err error
 	if p.merge != nil {
 		changed, err = strategicMerge(object, p.unnamed())
 	} else {

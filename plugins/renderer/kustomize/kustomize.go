@@ -5,6 +5,7 @@ package kustomize
 
 import (
 	"context"
+	"fmt"
 	"path"
 
 	"sigs.k8s.io/kustomize/api/krusty"
@@ -58,10 +59,16 @@ func (Renderer) Render(ctx context.Context, request renderer.Request) (renderer.
 	return result, nil
 }
 
-// build runs the library. Builds run side by side, except those that bring schemas of their own.
-func (w *walk) build(root string) (resmap.ResMap, error) {
+// build runs the library. Builds run side by side, except those that bring schemas of their own. The library panics on some
+// mistakes, such as schemas that are none.
+func (w *walk) build(root string) (built resmap.ResMap, err error) {
 	done := useSchemas(w.ownSchemas)
 	defer done()
+	defer func() {
+		if caught := recover(); caught != nil {
+			built, err = nil, fmt.Errorf("the build failed: %v", caught)
+		}
+	}()
 	options := krusty.MakeDefaultOptions()
 	// As the command does: in the legacy order, unless the kustomization has sortOptions.
 	options.Reorder = krusty.ReorderOptionUnspecified
