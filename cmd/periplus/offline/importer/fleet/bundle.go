@@ -280,7 +280,7 @@ func (m *making) behaviour() {
 		report.LeftOut(m.d.At("ignore.conditions"), what+": ignore.conditions", "conditions of objects cannot be left out of their health", "")
 	}
 	if m.yaml.KeepResources != nil && *m.yaml.KeepResources {
-		report.Differs(m.d.At("keepResources"), what+": keepResources", "a bundle that leaves takes its objects along, within its prune budget", "annotate what must stay with fleet.periplus.dev/prune: never")
+		report.Differs(m.d.At("keepResources"), what+": keepResources", "a bundle that leaves takes its objects along, within its prune budget", "set prune.budget to 0 objects and 0 percent, so that each removal waits for `periplus confirm`")
 	}
 	if m.yaml.Helm != nil {
 		m.helmBehaviour(*m.yaml.Helm)

@@ -132,7 +132,7 @@ func (r *reading) gitRepo(d importer.Document) error {
 		}
 	}
 	if spec.KeepResources != nil && *spec.KeepResources {
-		report.Differs(d.At("spec.keepResources"), d.What()+": keepResources", "a bundle that leaves takes its objects along, within its prune budget", "annotate what must stay with fleet.periplus.dev/prune: never")
+		report.Differs(d.At("spec.keepResources"), d.What()+": keepResources", "a bundle that leaves takes its objects along, within its prune budget", "set prune.budget to 0 objects and 0 percent, so that each removal waits for `periplus confirm`")
 	}
 	paths := spec.Paths
 	if len(paths) == 0 {

@@ -82,7 +82,7 @@ func (r *reading) settle(b *importer.Bundle, d importer.Document, k kustomizatio
 		report.Differs(d.At("spec.healthChecks"), what+": healthChecks", "a bundle is ready when all of its objects are", "")
 	}
 	if s.DeletionPolicy != "" && s.DeletionPolicy != "MirrorPrune" && s.DeletionPolicy != "Delete" {
-		report.Differs(d.At("spec.deletionPolicy"), what+": deletionPolicy "+s.DeletionPolicy, "a bundle that leaves takes its objects along, within its prune budget", "annotate what must stay with fleet.periplus.dev/prune: never")
+		report.Differs(d.At("spec.deletionPolicy"), what+": deletionPolicy "+s.DeletionPolicy, "a bundle that leaves takes its objects along, within its prune budget", "set prune.budget to 0 objects and 0 percent, so that each removal waits for `periplus confirm`")
 	}
 	for i, one := range s.DependsOn {
 		if one.ReadyExpr != "" {
