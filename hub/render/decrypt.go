@@ -19,7 +19,8 @@ var errDecrypt = errors.New("cannot decrypt")
 // opened is kept nowhere else.
 type openTree struct {
 	fs.FS
-	ctx       context.Context //nolint:containedctx // The interface of file systems has no place for it.
+	// The interface of file systems has no place for it.
+	ctx       context.Context
 	decrypter decrypter.Decrypter
 
 	mu     sync.Mutex
