@@ -62,7 +62,7 @@ func (c *Controller) planLoop(ctx context.Context) error {
 		for namespace, scope := range c.takeDirty() {
 			if err := c.planNamespace(ctx, namespace, scope); err != nil && ctx.Err() == nil {
 				c.cfg.Log.Warn("cannot plan", "namespace", namespace, "error", err)
-				time.AfterFunc(planRetry, func() { c.restore(namespace, scope) })
+				time.AfterFunc(planRetry, func() { c.replan(namespace, scope.addTo) })
 			}
 		}
 	}
@@ -72,8 +72,13 @@ func (c *Controller) planLoop(ctx context.Context) error {
 // since the start is left as it is: what is unknown must not look removed.
 func (c *Controller) planNamespace(ctx context.Context, namespace string, scope *scope) error {
 	declared, ok, err := c.declared(ctx, namespace)
-	if !ok || err != nil {
+	if err != nil {
 		return err
+	}
+	if !ok {
+		// The repo's first reading wakes the plan.
+		c.widen(namespace, scope.addTo)
+		return nil
 	}
 	p := c.planner[namespace]
 	if p == nil {

@@ -57,6 +57,8 @@ type planner struct {
 	waiting map[delivery.Key]*waitingBundle
 	// removed are removals of the last moments.
 	removed []recentRemoval
+	// relearning are the clusters that keep what they have.
+	relearning map[string]bool
 	// again is when pairs whose chart could not be had are tried again.
 	again map[pair]time.Time
 	// planned is when the last plan was, for what ends by the clock.
@@ -182,6 +184,21 @@ func (p *planner) takeFacts(uid string, facts store.Facts) {
 			p.pending.pairs[pair{uid, key}] = true
 		}
 	}
+}
+
+// takeRelearning notes clusters that begin or end to be relearned.
+func (p *planner) takeRelearning(now map[string]bool) {
+	for uid := range now {
+		if !p.relearning[uid] {
+			p.pending.clusters[uid] = true
+		}
+	}
+	for uid := range p.relearning {
+		if !now[uid] {
+			p.pending.clusters[uid] = true
+		}
+	}
+	p.relearning = now
 }
 
 // suspensionsOver notes bundles whose suspension ended since the last plan.

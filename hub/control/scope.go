@@ -1,6 +1,10 @@
 package control
 
-import "github.com/periplus-fleet/periplus/hub/delivery"
+import (
+	"maps"
+
+	"github.com/periplus-fleet/periplus/hub/delivery"
+)
 
 // scope is what to look at again in a namespace, besides what its repos declare otherwise than before.
 type scope struct {
@@ -22,17 +26,22 @@ func newScope() *scope {
 func (c *Controller) Replan(namespace string) { c.replan(namespace, func(*scope) {}) }
 
 // replan asks for a plan that looks at more.
-func (c *Controller) replan(namespace string, widen func(*scope)) {
-	c.mu.Lock()
-	if c.dirty[namespace] == nil {
-		c.dirty[namespace] = newScope()
-	}
-	widen(c.dirty[namespace])
-	c.mu.Unlock()
+func (c *Controller) replan(namespace string, more func(*scope)) {
+	c.widen(namespace, more)
 	select {
 	case c.wake <- struct{}{}:
 	default:
 	}
+}
+
+// widen lets the next plan look at more, whenever it comes.
+func (c *Controller) widen(namespace string, more func(*scope)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dirty[namespace] == nil {
+		c.dirty[namespace] = newScope()
+	}
+	more(c.dirty[namespace])
 }
 
 // takeDirty empties what was asked for.
@@ -44,18 +53,10 @@ func (c *Controller) takeDirty() map[string]*scope {
 	return out
 }
 
-// restore asks again for what a plan that failed was to look at.
-func (c *Controller) restore(namespace string, from *scope) {
-	c.replan(namespace, func(s *scope) {
-		s.all, s.facts = s.all || from.all, s.facts || from.facts
-		for name := range from.clusters {
-			s.clusters[name] = true
-		}
-		for uid := range from.whole {
-			s.whole[uid] = true
-		}
-		for key := range from.bundles {
-			s.bundles[key] = true
-		}
-	})
+// addTo widens another scope by this one: what a plan did not get to.
+func (s *scope) addTo(other *scope) {
+	other.all, other.facts = other.all || s.all, other.facts || s.facts
+	maps.Copy(other.clusters, s.clusters)
+	maps.Copy(other.whole, s.whole)
+	maps.Copy(other.bundles, s.bundles)
 }

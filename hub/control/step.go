@@ -113,6 +113,7 @@ func (p *planner) take(ctx context.Context, n news) error {
 			p.pending.pairs[key] = true
 		}
 	}
+	p.takeRelearning(n.Relearning)
 	p.suspensionsOver(n.Now)
 	p.takeValues(n.Namespace)
 	if policiesBefore != n.Declared.policies || !p.complete {

@@ -97,7 +97,7 @@ func (w *valuesWatch) watch(running context.Context, key objectKey) *watchedObje
 	options := func(raw metav1.ListOptions) *client.ListOptions {
 		return &client.ListOptions{Namespace: key.namespace, FieldSelector: fields.OneTermEqualSelector("metadata.name", key.name), Raw: &raw}
 	}
-	informer := cache.NewSharedIndexInformer(&cache.ListWatch{
+	informer := cache.NewSharedIndexInformer(listFirst{&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, raw metav1.ListOptions) (runtime.Object, error) {
 			found := list.DeepCopyObject().(client.ObjectList)
 			return found, w.client.List(ctx, found, options(raw))
@@ -105,7 +105,7 @@ func (w *valuesWatch) watch(running context.Context, key objectKey) *watchedObje
 		WatchFuncWithContext: func(ctx context.Context, raw metav1.ListOptions) (watch.Interface, error) {
 			return w.client.Watch(ctx, list.DeepCopyObject().(client.ObjectList), options(raw))
 		},
-	}, object, 0, cache.Indexers{})
+	}}, object, 0, cache.Indexers{})
 	ctx, stop := context.WithCancel(running)
 	moved := func() { w.moved(key.namespace) }
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
@@ -116,6 +116,12 @@ func (w *valuesWatch) watch(running context.Context, key objectKey) *watchedObje
 	go informer.RunWithContext(ctx)
 	return &watchedObject{informer: informer, stop: stop}
 }
+
+// listFirst lists, then watches: a stream of initial events gains nothing for one object.
+type listFirst struct{ *cache.ListWatch }
+
+// IsWatchListSemanticsUnSupported is how client-go asks.
+func (listFirst) IsWatchListSemanticsUnSupported() bool { return true }
 
 // read is an object's data; found is false where it is not there.
 func (w *valuesWatch) read(key objectKey) (data map[string][]byte, found bool, err error) {

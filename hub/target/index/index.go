@@ -70,6 +70,8 @@ func (x *Index) All() map[string]target.Cluster { return x.clusters }
 // PutBundle takes a bundle over; reads are the fields of a cluster that its inputs depend on.
 func (x *Index) PutBundle(decl fleet.BundleDecl, reads expr.Reads) {
 	x.RemoveBundle(decl.Key)
+	// The index lives longer than a commit's files.
+	decl.Tree = nil
 	e := entry{decl: decl, reads: reads}
 	e.anchors, e.all = x.anchors(decl.Matchers.Targets)
 	e.mentions, e.groups = x.mentioned(decl, reads)
@@ -138,21 +140,27 @@ func (x *Index) PutCluster(cluster target.Cluster) []delivery.Key {
 	for _, term := range termsOf(cluster) {
 		x.byTerm.add(term, cluster.UID)
 	}
-	found := map[delivery.Key]bool{}
+	may := map[delivery.Key]bool{}
+	x.choosing(cluster, may)
 	if !had {
-		x.choosing(cluster, found)
-		return slices.Sorted(maps.Keys(found))
+		return slices.Sorted(maps.Keys(may))
 	}
 	changes := changed(before, cluster)
+	if len(changes.mentions) == 0 {
+		return nil
+	}
+	// Who would choose it neither before nor now has nothing to do with it, whatever it reads.
+	x.choosing(before, may)
+	if changes.taints {
+		return slices.Sorted(maps.Keys(may))
+	}
+	found := map[delivery.Key]bool{}
 	for _, mention := range changes.mentions {
 		for key := range x.mentions[mention] {
-			found[key] = true
+			if may[key] {
+				found[key] = true
+			}
 		}
-	}
-	if changes.taints {
-		// A taint says nothing of bundles that would not come here anyway.
-		x.choosing(before, found)
-		x.choosing(cluster, found)
 	}
 	return slices.Sorted(maps.Keys(found))
 }
