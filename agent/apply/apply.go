@@ -30,8 +30,9 @@ type Request struct {
 	Ignored []owned.Pointer
 	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
 	From string
-	// Adopt takes the object over where it exists and no bundle has it.
+	// Adopt takes the object over where it exists and no bundle of this cluster has it; Known says which bundles there are.
 	Adopt bool
+	Known func(bundle string) bool
 	// Sealed content is a secret whatever its kind: what the API server says of it is not told.
 	Sealed bool
 }
@@ -74,6 +75,9 @@ func Do(ctx context.Context, client *kube.Client, request Request) (Result, erro
 		result, err := update(ctx, client, request, live)
 		result.Taken = err == nil
 		return result, err
+	case owner != "" && request.Adopt && !request.Known(owner):
+		// A bundle that went left it behind.
+		return adopt(ctx, client, request, live)
 	case owner != "":
 		return Result{Live: live}, fmt.Errorf("%w: it belongs to bundle %s", ErrConflict, owner)
 	case request.Adopt:

@@ -162,9 +162,6 @@ func one(in Input, record inventory.Record) Decision {
 	if in.Orphan {
 		return decide(Forget, "the bundle leaves its objects behind")
 	}
-	if record.Keep {
-		return decide(Forget, "it is kept: its annotation says prune: never")
-	}
 	live := in.Live(record)
 	switch {
 	case !live.Known:
@@ -187,6 +184,8 @@ func one(in Input, record inventory.Record) Decision {
 	switch {
 	case live.Owner == "":
 		return decide(Forget, "its owner annotation was removed: it is no longer this bundle's")
+	case record.Keep:
+		return decide(Forget, "it is kept: its annotation says prune: never")
 	case live.Deleting:
 		return decide(Waiting, waitReason(live.Finalizers))
 	case live.Precious != "" && !in.Confirmed && !record.Confirmed:

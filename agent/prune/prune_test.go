@@ -56,6 +56,8 @@ func TestDecide(t *testing.T) {
 		"NoLongerWanted":       {"", one(func(o *object) {}), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Delete: 1}, false},
 		"MovesToAnother":       {"the giver keeps it until the taker has it", one(func(o *object) { o.assigned = "fleet/b" }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Keep: 1}, false},
 		"MovedToAnother":       {"", one(func(o *object) { o.assigned = "fleet/b"; o.live.Owner = "fleet/b" }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Forget: 1}, false},
+		"Kept":                 {"prune: never", one(func(o *object) { o.record.Keep = true }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Forget: 1}, false},
+		"KeptMovesToAnother":   {"another bundle's is no orphan", one(func(o *object) { o.record.Keep = true; o.assigned = "fleet/b" }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Keep: 1}, false},
 		"OtherUID":             {"somebody else made an object of this name", one(func(o *object) { o.live.UID = "other" }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Forget: 1}, false},
 		"MarksRemoved":         {"an owner annotation taken off by a person keeps the object", one(func(o *object) { o.live.Owner = "" }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Forget: 1}, false},
 		"Gone":                 {"", one(func(o *object) { o.live = prune.Live{Known: true} }), prune.Budget{}, false, false, map[prune.Verdict]int{prune.Forget: 1}, false},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -214,7 +215,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.AdoptsUnowned(), Sealed: t.item.Sealed}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.AdoptsUnowned(), Known: p.known, Sealed: t.item.Sealed}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""
@@ -226,6 +227,11 @@ func (p *pass) one(ctx context.Context, t *task) {
 	if t.err == nil && t.item.Phase == content.PhaseCRDs {
 		t.err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
 	}
+}
+
+// known says whether a bundle is on this cluster, or was and is not wholly removed.
+func (p *pass) known(bundle string) bool {
+	return p.set.Entries[bundle] != nil || p.set.Tombstones[bundle] != nil || slices.Contains(p.r.config.Inventory.Bundles(), bundle)
 }
 
 // replace deletes an object of which a field cannot be changed; the next try makes it anew. With some kinds would go what

@@ -34,6 +34,14 @@ func TestPruneNever(t *testing.T) {
 	if !m.hasConfigMap("kept") || !m.hasConfigMap("too") || m.hasConfigMap("one") {
 		t.Error("what is kept went, or what is not stayed")
 	}
+	// Another bundle takes it over only if it says so.
+	m.give("fleet/b", nil, configMapYAML("too", "b"))
+	m.accept()
+	m.says("fleet/b", linkv1.State_STATE_FAILED, "belongs to bundle fleet/a")
+	m.give("fleet/b", nil, optionMap("too", "b", "test/adopt: if-unowned"))
+	m.set.Tombstones = nil
+	m.accept()
+	m.ready("fleet/b")
 	// It comes back to its bundle as it is.
 	m.give("fleet/a", nil, optionMap("kept", "2", "test/prune: never"))
 	m.accept()
