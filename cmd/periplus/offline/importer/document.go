@@ -109,6 +109,15 @@ func (d Document) Decode(into any, report *Report) error {
 	return nil
 }
 
+// Read is Decode where a mistake in one object stops no other: it is reported, and ok is false.
+func (d Document) Read(into any, report *Report) (ok bool) {
+	if err := d.Decode(into, report); err != nil {
+		report.LeftOut(d.At(""), d.What(), err.Error(), "mend it and import again")
+		return false
+	}
+	return true
+}
+
 // serverSide fields are an API server's: they stand in what was read out of a cluster.
 func serverSide(field string) bool {
 	switch field {

@@ -2,7 +2,6 @@ package argocd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -16,21 +15,18 @@ import (
 // applicationSet makes its applications, and one bundle of those that differ only in where they go and with what values.
 func (r *reading) applicationSet(d importer.Document) error {
 	var set applicationSet
-	if err := d.Decode(&set, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&set, r.repo.Report) {
+		return nil
 	}
 	spec := set.Spec
 	if spec.Strategy != nil {
 		r.repo.Report.LeftOut(d.At("spec.strategy"), d.What()+": strategy", "a change goes to all clusters at once", "promote by target: ref a tag or branch for the clusters that come later")
 	}
 	apps, err := r.generate(d, set)
-	var unsupported *importer.UnsupportedError
-	if errors.As(err, &unsupported) {
+	if err != nil {
+		unsupported := importer.Unsupported(err, d.At("spec"))
 		r.repo.Report.LeftOut(unsupported.At, d.What(), unsupported.Why, unsupported.Do)
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	if len(apps) == 0 {
 		r.repo.Report.LeftOut(d.At(""), d.What(), "its generators give no application", "see that the folder holds what they read")

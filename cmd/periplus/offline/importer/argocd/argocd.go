@@ -60,9 +60,7 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 		return nil, err
 	}
 	for _, d := range documents {
-		if err := r.cluster(d); err != nil {
-			return nil, err
-		}
+		r.cluster(d)
 	}
 	r.addLocalCluster()
 	found := false
@@ -111,16 +109,12 @@ func (r *reading) object(d importer.Document) (own bool, err error) {
 }
 
 // cluster reads a Secret that tells Argo CD of a cluster.
-func (r *reading) cluster(d importer.Document) error {
-	if d.Kind != "Secret" || d.APIVersion != "v1" {
-		return nil
-	}
+func (r *reading) cluster(d importer.Document) {
+	metadata, _ := d.Object["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
 	var secret clusterSecret
-	if err := d.Decode(&secret, r.repo.Report); err != nil {
-		return err
-	}
-	if secret.Metadata.Labels[secretType] != "cluster" {
-		return nil
+	if d.Kind != "Secret" || d.APIVersion != "v1" || labels[secretType] != "cluster" || !d.Read(&secret, r.repo.Report) {
+		return
 	}
 	value := func(key string) string {
 		if decoded, err := base64.StdEncoding.DecodeString(secret.Data[key]); err == nil && len(decoded) > 0 {
@@ -141,7 +135,6 @@ func (r *reading) cluster(d importer.Document) error {
 	}
 	r.known = append(r.known, one)
 	r.repo.Report.Translated(d.At(""), d.What(), "FleetCluster "+made.Name+", which joins with `periplus cluster join "+made.Name+"`; the credentials are not needed any more")
-	return nil
 }
 
 // addLocalCluster is the one that Argo CD runs in, which needs no Secret.

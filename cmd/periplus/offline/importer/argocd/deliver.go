@@ -14,8 +14,8 @@ import (
 // application translates one that stands by itself.
 func (r *reading) application(d importer.Document) error {
 	var app instance
-	if err := d.Decode(&app.application, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&app.application, r.repo.Report) {
+		return nil
 	}
 	own, err := r.appOfApps(d, app)
 	if err != nil || own {

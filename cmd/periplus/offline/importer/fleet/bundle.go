@@ -43,8 +43,8 @@ func (r *reading) bundle(from origin, folder string) error {
 			m.d = documents[0]
 			m.d.Kind, m.d.Name = "fleet.yaml of", folder
 		}
-		if err := m.d.Decode(&m.yaml, r.repo.Report); err != nil {
-			return err
+		if !m.d.Read(&m.yaml, r.repo.Report) {
+			return nil
 		}
 	}
 	theirs := strings.Trim(from.name+"-"+strings.ReplaceAll(strings.Trim(folder, "."), "/", "-"), "-")

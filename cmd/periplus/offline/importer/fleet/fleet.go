@@ -92,8 +92,8 @@ func Import(ctx context.Context, cfg Config) (*importer.Repo, error) {
 
 func (r *reading) clusterGroup(d importer.Document) error {
 	var decoded clusterGroup
-	if err := d.Decode(&decoded, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&decoded, r.repo.Report) {
+		return nil
 	}
 	name := importer.Name(d.Name)
 	r.groups[d.Name] = decoded
@@ -104,8 +104,8 @@ func (r *reading) clusterGroup(d importer.Document) error {
 
 func (r *reading) cluster(d importer.Document) error {
 	var decoded cluster
-	if err := d.Decode(&decoded, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&decoded, r.repo.Report) {
+		return nil
 	}
 	made := r.repo.Cluster(importer.Name(d.Name))
 	maps.Copy(made.Labels, decoded.Metadata.Labels)
@@ -119,8 +119,8 @@ func (r *reading) cluster(d importer.Document) error {
 // gitRepo reads the bundles of its paths.
 func (r *reading) gitRepo(d importer.Document) error {
 	var decoded gitRepo
-	if err := d.Decode(&decoded, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&decoded, r.repo.Report) {
+		return nil
 	}
 	spec, report := decoded.Spec, r.repo.Report
 	if len(spec.Bundles) > 0 {

@@ -11,8 +11,7 @@ import (
 // that folder stands for the artifact.
 func (r *reading) artifacts(c *cluster, d importer.Document) {
 	var g artifactGenerator
-	if err := d.Decode(&g, r.repo.Report); err != nil {
-		r.repo.Report.LeftOut(d.At(""), d.What(), err.Error(), "")
+	if !d.Read(&g, r.repo.Report) {
 		return
 	}
 	roots := map[string]string{}

@@ -27,8 +27,8 @@ func (r *reading) kustomization(c *cluster, d importer.Document) error {
 	}
 	c.seen[key] = true
 	var k kustomization
-	if err := d.Decode(&k, r.repo.Report); err != nil {
-		return err
+	if !d.Read(&k, r.repo.Report) {
+		return nil
 	}
 	report := r.repo.Report
 	c.of[key] = []string{}

@@ -16,8 +16,8 @@ import (
 // release translates a HelmRelease on one cluster and returns the key of its part; "" where nothing can be written.
 func (r *reading) release(c *cluster, d importer.Document, needs []string) (string, error) {
 	var h helmRelease
-	if err := d.Decode(&h, r.repo.Report); err != nil {
-		return "", err
+	if !d.Read(&h, r.repo.Report) {
+		return "", nil
 	}
 	if h.Spec.KubeConfig != nil {
 		r.repo.Report.LeftOut(d.At("spec.kubeConfig"), d.What(), "it goes to another cluster than the one whose folder it is in", "put that cluster's folder below "+r.Clusters+"/ and import again")
