@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,8 +31,12 @@ type valuesSource interface {
 	Secret(ctx context.Context, namespace, name string) (map[string][]byte, error)
 }
 
-// firstLook is how long a plan waits for the first look at an object that was not watched before.
-const firstLook = 10 * time.Second
+const (
+	// firstLook is how long a plan waits for the first look at an object that was not watched before.
+	firstLook = 3 * time.Second
+	// readAgain is how often an object is read that the hub may read but not watch.
+	readAgain = 15 * time.Second
+)
 
 // objectKey names a watched object.
 type objectKey struct{ kind, namespace, name string }
@@ -50,6 +56,10 @@ type watchedObject struct {
 	stop     context.CancelFunc
 	// waited says that a plan gave it its time: no later one waits again.
 	waited bool
+	// last is what was read instead, at readAt, where the watch is not allowed or not up.
+	last   client.Object
+	failed error
+	readAt time.Time
 }
 
 func newValuesWatch(with client.WithWatch, moved func(namespace string)) *valuesWatch {
@@ -90,9 +100,8 @@ func (w *valuesWatch) keep(ctx, running context.Context, namespace string, wante
 // watch begins to watch one object.
 func (w *valuesWatch) watch(running context.Context, key objectKey) *watchedObject {
 	var list client.ObjectList = &corev1.ConfigMapList{}
-	var object client.Object = &corev1.ConfigMap{}
 	if key.kind == "Secret" {
-		list, object = &corev1.SecretList{}, &corev1.Secret{}
+		list = &corev1.SecretList{}
 	}
 	options := func(raw metav1.ListOptions) *client.ListOptions {
 		return &client.ListOptions{Namespace: key.namespace, FieldSelector: fields.OneTermEqualSelector("metadata.name", key.name), Raw: &raw}
@@ -105,7 +114,7 @@ func (w *valuesWatch) watch(running context.Context, key objectKey) *watchedObje
 		WatchFuncWithContext: func(ctx context.Context, raw metav1.ListOptions) (watch.Interface, error) {
 			return w.client.Watch(ctx, list.DeepCopyObject().(client.ObjectList), options(raw))
 		},
-	}}, object, 0, cache.Indexers{})
+	}}, empty(key), 0, cache.Indexers{})
 	ctx, stop := context.WithCancel(running)
 	moved := func() { w.moved(key.namespace) }
 	_, _ = informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
@@ -126,29 +135,60 @@ func (listFirst) IsWatchListSemanticsUnSupported() bool { return true }
 // read is an object's data; found is false where it is not there.
 func (w *valuesWatch) read(key objectKey) (data map[string][]byte, found bool, err error) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	object := w.watched[key]
-	w.mu.Unlock()
-	if object == nil || !object.informer.HasSynced() {
+	if object == nil {
 		return nil, false, errors.New("it was not read yet")
+	}
+	if !object.informer.HasSynced() {
+		return w.readOnce(key, object)
 	}
 	stored, found, err := object.informer.GetStore().GetByKey(key.namespace + "/" + key.name)
 	if err != nil || !found {
 		return nil, false, err
 	}
-	switch typed := stored.(type) {
+	data, err = dataOf(stored)
+	return data, true, err
+}
+
+// readOnce asks the API itself, and keeps the answer for a while.
+func (w *valuesWatch) readOnce(key objectKey, object *watchedObject) (data map[string][]byte, found bool, err error) {
+	if time.Since(object.readAt) > readAgain {
+		object.last, object.readAt = empty(key), time.Now()
+		ctx, cancel := context.WithTimeout(context.Background(), firstLook)
+		defer cancel()
+		object.failed = w.client.Get(ctx, client.ObjectKey{Namespace: key.namespace, Name: key.name}, object.last)
+	}
+	if apierrors.IsNotFound(object.failed) {
+		return nil, false, nil
+	}
+	if object.failed != nil {
+		return nil, false, object.failed
+	}
+	data, err = dataOf(object.last)
+	return data, true, err
+}
+
+func empty(key objectKey) client.Object {
+	if key.kind == "Secret" {
+		return &corev1.Secret{}
+	}
+	return &corev1.ConfigMap{}
+}
+
+func dataOf(object any) (map[string][]byte, error) {
+	switch typed := object.(type) {
 	case *corev1.Secret:
-		return typed.Data, true, nil
+		return typed.Data, nil
 	case *corev1.ConfigMap:
-		data = make(map[string][]byte, len(typed.Data)+len(typed.BinaryData))
-		for name, content := range typed.BinaryData {
-			data[name] = content
-		}
+		data := make(map[string][]byte, len(typed.Data)+len(typed.BinaryData))
+		maps.Copy(data, typed.BinaryData)
 		for name, text := range typed.Data {
 			data[name] = []byte(text)
 		}
-		return data, true, nil
+		return data, nil
 	default:
-		return nil, false, fmt.Errorf("it is a %T", stored)
+		return nil, fmt.Errorf("it is a %T", object)
 	}
 }
 

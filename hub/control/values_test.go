@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
@@ -59,6 +61,24 @@ func TestValuesWatch(t *testing.T) {
 	w.keep(t.Context(), running, "fleet", nil)
 	if _, _, err := w.Values("fleet", reference); err == nil {
 		t.Error("what nobody names any more is not watched")
+	}
+}
+
+func TestValuesThatMayOnlyBeRead(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "fleet", Name: "web"}, Data: map[string][]byte{"token": []byte("s")}}
+	api := fake.NewClientBuilder().WithObjects(secret).WithInterceptorFuncs(interceptor.Funcs{
+		List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+			return errors.New("forbidden")
+		}}).Build()
+	w := newValuesWatch(api, func(string) {})
+	running, stop := context.WithCancel(t.Context())
+	defer stop()
+	w.keep(t.Context(), running, "fleet", map[objectKey]bool{{"Secret", "fleet", "web"}: true, {"Secret", "fleet", "none"}: true})
+	if data, err := w.Secret(t.Context(), "fleet", "web"); err != nil || string(data["token"]) != "s" {
+		t.Errorf("what the hub may not watch it reads: %v, %v", data, err)
+	}
+	if _, found, err := w.Values("fleet", v1alpha1.ValuesReference{Secret: &v1alpha1.KeyReference{Name: "none"}}); found || err != nil {
+		t.Errorf("what is missing is missing: %t, %v", found, err)
 	}
 }
 
