@@ -80,6 +80,9 @@ func (o options) sides(cmd *cobra.Command, at *place.Place, selection offline.Se
 	if err != nil {
 		return nil, nil, workspace.Usage(err)
 	}
+	if err := noBundle(selection, now.Fleet, len(chosen[0])+len(chosen[1])); err != nil {
+		return nil, nil, err
+	}
 	out := [2]*side{{then, selection, nil}, {now, selection, nil}}
 	for i, one := range out {
 		progress := newProgress(cmd)

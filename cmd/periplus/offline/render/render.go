@@ -164,10 +164,26 @@ func (o options) side(cmd *cobra.Command, at *place.Place, selection offline.Sel
 	if err != nil {
 		return nil, workspace.Usage(err)
 	}
+	if err := noBundle(selection, w.Fleet, len(pairs)); err != nil {
+		return nil, err
+	}
 	progress := newProgress(cmd)
 	defer progress.end()
 	result, err := stages.Render(cmd.Context(), w.Fleet, pairs, progress.show)
 	return &side{w, selection, result}, err
+}
+
+// noBundle is the mistake of naming a folder with no bundle in it, not even one that was refused.
+func noBundle(selection offline.Selection, f *offline.Fleet, pairs int) error {
+	if selection.Below == "" || pairs > 0 || len(f.Clusters) == 0 {
+		return nil
+	}
+	for _, refused := range f.Refused {
+		if selection.Concerns(refused) {
+			return nil
+		}
+	}
+	return client.Usage("there is no bundle in %s: name the folder of the fleet repo, or of a bundle", selection.Below)
 }
 
 // judge says on standard error what went wrong, and what was rendered.
@@ -233,8 +249,8 @@ func explainNothing(cmd *cobra.Command, s *side) {
 	switch {
 	case len(s.Clusters) == 0:
 		fmt.Fprintf(out, "the fleet repo declares no clusters (in %s)\n", path.Join(s.Root, "clusters"))
-	case len(s.result.Skipped) == 0:
-		fmt.Fprintf(out, "there is no bundle below %s\n", s.Named)
+	case len(s.Bundles) == 0:
+		fmt.Fprintf(out, "the fleet repo declares no bundles (in %s)\n", path.Join(s.Root, "bundles"))
 	}
 	for _, skipped := range s.result.Skipped[:min(len(s.result.Skipped), shownClusters)] {
 		fmt.Fprintf(out, "%s: %s\n", offline.Name(skipped.Bundle), skipped.Why)

@@ -94,6 +94,35 @@ stringData:
 	}
 }
 
+// TestRenderSpecial shows what is no plain object: one that only its cluster opens, hooks, and what is generated.
+func TestRenderSpecial(t *testing.T) {
+	folder := t.TempDir()
+	offlinetest.Write(t, folder, map[string]string{
+		"clusters/a.yaml":          offlinetest.Cluster + "metadata: {name: a}\n---\n" + offlinetest.Cluster + "metadata: {name: b}\n",
+		"bundles/sea/bundle.yaml":  offlinetest.Bundle + "metadata: {name: sea}\nspec: {labels: {team: x}, targets: [{clusterSelector: {}}]}\n",
+		"bundles/sea/s.yaml":       "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: 'ENC[AES256_GCM,data:eA==,type:str]'}\nsops: {mac: 'ENC[x]'}\n",
+		"bundles/gen/bundle.yaml":  offlinetest.Bundle + "metadata: {name: gen}\nspec:\n  source: {helm: {chart: c}}\n  generate: {once: [{kind: ConfigMap, pointers: [/data/id]}]}\n  targets: [{clusterSelector: {}}]\n",
+		"bundles/gen/c/Chart.yaml": "apiVersion: v2\nname: c\nversion: 1.0.0\n",
+		"bundles/gen/c/templates/a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: id}\ndata: {id: {{ randAlphaNum 9 }}}\n---\n" +
+			"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: h, annotations: {helm.sh/hook: 'pre-install,test', helm.sh/hook-weight: '3'}}\n",
+	})
+	out, messages, code := run(t, folder, "--all")
+	if code != 0 {
+		t.Fatal(messages)
+	}
+	for _, want := range []string{
+		"# sea on a, b\n", "# sealed: the cluster opens it, then: patch ", "ENC[AES256_GCM,data:eA==,type:str]",
+		"# gen on a, b\n", "# generated once for each cluster: /data/id\n", "  id: (generated once)\n", "# hook: pre-install, weight 3, deleted before-hook-creation\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in:\n%s", want, out)
+		}
+	}
+	if again, _, _ := run(t, folder, "--all"); again != out {
+		t.Error("two runs show different objects")
+	}
+}
+
 func TestRenderFolder(t *testing.T) {
 	into := filepath.Join(t.TempDir(), "out")
 	if _, messages, code := run(t, repo(t), "--all", "-o", "dir="+into); code != 0 {
@@ -135,11 +164,16 @@ func TestRenderMistakes(t *testing.T) {
 		"Cluster": {"A slip is suggested.", []string{"-c", "eu-9"}, 2, []string{"did you mean eu-1 or eu-2?"}},
 		"Local":   {"One mistake is told, with the clusters, and the rest is shown.", []string{"--bundle", "c"}, 1, []string{"bundles/c/bundle.yaml:6: spec.labels.size:", "(on eu-1)", "1 mistake of bundles that are not shown here", "2 mistakes; everything else is shown"}},
 		"Refused": {"A bundle that was refused says where.", []string{"--bundle", "bad"}, 1, []string{"bundles/bad/bundle.yaml:4: spec.targets"}},
+		"Folder":  {"A folder without bundles is told.", nil, 2, []string{"there is no bundle in clusters"}},
 		"Commit":  {"An unknown commit is named.", []string{"--all", "--commit", "nope"}, 1, []string{`cannot find commit "nope"`}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, messages, code := run(t, append([]string{folder}, tc.args...)...)
+			args := append([]string{folder}, tc.args...)
+			if name == "Folder" {
+				args = []string{filepath.Join(folder, "clusters"), "-c", "eu-1"}
+			}
+			_, messages, code := run(t, args...)
 			if code != tc.code {
 				t.Errorf("%s\nexit code %d, want %d", tc.reason, code, tc.code)
 			}
