@@ -144,3 +144,20 @@ func TestTreeRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestTreeKeepsTracked(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, map[string]string{".gitignore": "built/\n", "built/in/known": "x", "built/in/new": "x", "built/other/new": "x"})
+	tree, err := worktree.Open(worktree.Config{Folder: folder, Tracked: known{"built/in/known"}, Exclude: []string{".gitignore"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err = fs.WalkDir(tree, ".", func(name string, _ fs.DirEntry, err error) error {
+		got = append(got, name)
+		return err
+	})
+	if diff := cmp.Diff([]string{".", "built", "built/in", "built/in/known"}, got); diff != "" || err != nil {
+		t.Errorf("of an ignored folder, Git has what it tracks (-want +got):\n%s %v", diff, err)
+	}
+}
