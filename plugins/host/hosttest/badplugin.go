@@ -54,7 +54,7 @@ func (Bad) Render(ctx context.Context, request renderer.Request) (renderer.Resul
 	case "flood":
 		line := append(bytes.Repeat([]byte("x"), 1000), '\n')
 		for {
-			os.NewFile(2, "").Write(line)
+			_, _ = os.NewFile(2, "").Write(line)
 		}
 	case "print":
 		for {
