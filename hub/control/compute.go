@@ -96,7 +96,7 @@ func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster targ
 		Load: func(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
 			out := make(map[content.Digest][]byte, len(digests))
 			for _, digest := range digests {
-				out[digest] = variant.Blobs[digest]
+				out[digest] = variant.Judged(digest)
 			}
 			return out, nil
 		}})

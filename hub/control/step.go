@@ -3,6 +3,8 @@ package control
 import (
 	"context"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/periplus-fleet/periplus/hub/delivery"
@@ -62,11 +64,8 @@ func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, e
 	if err != nil {
 		return 0, err
 	}
-	if len(changes) > 0 {
-		if err := p.store.Apply(ctx, term, changes); err != nil {
-			return 0, err
-		}
-		p.work.Changes += len(changes)
+	if err := p.apply(ctx, term, changes); err != nil {
+		return 0, err
 	}
 	p.pending.clear()
 	p.complete, p.planned = true, n.Now
@@ -74,6 +73,26 @@ func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, e
 		p.forgetOutcomes(pairs)
 	}
 	return len(changes), nil
+}
+
+// writeChunk bounds one transaction: others write meanwhile, and a leader must be able to say that it leads.
+const writeChunk = 500
+
+// apply writes changes, those of one cluster together. What a failure leaves out is still pending.
+func (p *planner) apply(ctx context.Context, term uint64, changes []store.Change) error {
+	slices.SortStableFunc(changes, func(a, b store.Change) int { return strings.Compare(a.ClusterUID, b.ClusterUID) })
+	for len(changes) > 0 {
+		end := min(writeChunk, len(changes))
+		for end < len(changes) && changes[end].ClusterUID == changes[end-1].ClusterUID {
+			end++
+		}
+		if err := p.store.Apply(ctx, term, changes[:end]); err != nil {
+			return err
+		}
+		p.work.Changes += end
+		changes = changes[end:]
+	}
+	return nil
 }
 
 // take notes what the news concern.
