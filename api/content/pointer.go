@@ -40,9 +40,8 @@ func setAt(container any, parts []string, pointer string, value any) (any, error
 			child, err := setAt(nil, parts[1:], pointer, value)
 			return append(typed, child), err
 		}
-		index, err := strconv.Atoi(key)
-		// The RFC writes an index without a leading zero.
-		if err != nil || index < 0 || index >= len(typed) || strconv.Itoa(index) != key {
+		index, ok := indexOf(key, len(typed))
+		if !ok {
 			return nil, fmt.Errorf("pointer %s: the list has %d items, no item %q", pointer, len(typed), key)
 		}
 		child, err := setAt(typed[index], parts[1:], pointer, value)
@@ -54,4 +53,32 @@ func setAt(container any, parts []string, pointer string, value any) (any, error
 	default:
 		return nil, fmt.Errorf("pointer %s: %q is below a plain value", pointer, key)
 	}
+}
+
+// LookupPointer reads the value at a JSON pointer.
+func LookupPointer(value any, pointer string) (found any, ok bool) {
+	for _, part := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		key := pointerUnescape.Replace(part)
+		switch typed := value.(type) {
+		case map[string]any:
+			if value, ok = typed[key]; !ok {
+				return nil, false
+			}
+		case []any:
+			index, ok := indexOf(key, len(typed))
+			if !ok {
+				return nil, false
+			}
+			value = typed[index]
+		default:
+			return nil, false
+		}
+	}
+	return value, true
+}
+
+// indexOf reads a list's index as the RFC writes it: digits without a leading zero.
+func indexOf(key string, length int) (int, bool) {
+	index, err := strconv.Atoi(key)
+	return index, err == nil && index >= 0 && index < length && strconv.Itoa(index) == key
 }

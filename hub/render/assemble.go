@@ -15,9 +15,11 @@ import (
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// Annotations that this version does not carry out, and so refuses.
-var laterAnnotations = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationPrune, v1alpha1.AnnotationApply, v1alpha1.AnnotationAdopt,
-	v1alpha1.AnnotationTimeout}
+// Annotations of one object that a user may set, and those that this version does not carry out, and so refuses.
+var (
+	optionAnnotations = []string{v1alpha1.AnnotationPrune, v1alpha1.AnnotationApply, v1alpha1.AnnotationAdopt}
+	laterAnnotations  = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationTimeout}
+)
 
 const hookAnnotation = "helm.sh/hook"
 
@@ -87,6 +89,9 @@ func (v *Variant) add(one frozen) {
 	if one.item.Sealed {
 		v.Required = append(v.Required, content.CapabilitySealed)
 	}
+	if one.item.Options != nil {
+		v.Required = append(v.Required, content.CapabilityOptions)
+	}
 	if len(one.item.Once) > 0 {
 		v.Required = append(v.Required, content.CapabilityOnce)
 	}
@@ -155,6 +160,8 @@ func checkMetadata(metadata map[string]any, hook bool) (problem string) {
 			switch {
 			case slices.Contains(laterAnnotations, key) && field == "annotations":
 				return "annotation " + key + " is not supported in this version"
+			case slices.Contains(optionAnnotations, key) && field == "annotations":
+				continue
 			case key == hookAnnotation && field == "annotations" && !hook:
 				return "annotation " + key + ": hooks are those of charts; declare source: {helm: {}}"
 			case strings.HasPrefix(key, v1alpha1.Group+"/"):

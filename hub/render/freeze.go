@@ -4,6 +4,7 @@ import (
 	"maps"
 
 	"github.com/periplus-fleet/periplus/api/content"
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
@@ -47,11 +48,15 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 	if problem := checkMetadata(object.Value["metadata"].(map[string]any), object.Hook != nil); problem != "" {
 		return refuse("%s: %s", id, problem)
 	}
+	options, err := optionsOf(object.Value)
+	if err != nil {
+		return refuse("%s: annotation %s/%v", id, v1alpha1.Group, err)
+	}
 	blob, err := content.CanonicalJSON(bare(object.Value))
 	if err != nil {
 		return refuse("%s: %v", id, err)
 	}
-	one := frozen{item: content.Item{ObjectID: id, Phase: content.PhaseOf(id.Group, id.Kind), Source: object.Source, Hook: object.Hook}, blob: blob}
+	one := frozen{item: content.Item{ObjectID: id, Phase: content.PhaseOf(id.Group, id.Kind), Source: object.Source, Hook: object.Hook, Options: options}, blob: blob}
 	switch {
 	case object.Sealed != nil:
 		sealed, err := sealedContent(in, object)
@@ -65,7 +70,7 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 		one.item.Sealed = true
 	default:
 		for _, pointer := range f.once[id] {
-			if _, still := lookup(object.Value, pointer); still {
+			if _, still := content.LookupPointer(object.Value, pointer); still {
 				one.item.Once = append(one.item.Once, pointer)
 			}
 		}
@@ -76,6 +81,16 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 		one.item.Digest = content.SumSecret(f.secretKey, one.blob)
 	}
 	return one, nil
+}
+
+// optionsOf reads how the agent treats the object.
+func optionsOf(object map[string]any) (*content.Options, error) {
+	annotations, _ := object["metadata"].(map[string]any)["annotations"].(map[string]any)
+	option := func(name string) string {
+		text, _ := annotations[name].(string)
+		return text
+	}
+	return content.ParseOptions(option(v1alpha1.AnnotationPrune), option(v1alpha1.AnnotationApply), option(v1alpha1.AnnotationAdopt))
 }
 
 // bare is an object without what is the server's, and without the words of SOPS.

@@ -70,7 +70,7 @@ func generatedBy(rules []v1alpha1.FieldRule, objects []renderer.Object) (generat
 			continue
 		}
 		for _, pointer := range pointersOf(rules, object.Value) {
-			found, ok := lookup(object.Value, pointer)
+			found, ok := content.LookupPointer(object.Value, pointer)
 			if !ok {
 				continue
 			}
@@ -105,30 +105,6 @@ func pointersOf(rules []v1alpha1.FieldRule, object map[string]any) []string {
 // covers says whether a pointer leads to what another leads to, or to something around it.
 func covers(above, pointer string) bool {
 	return above == pointer || strings.HasPrefix(pointer, above+"/")
-}
-
-// lookup reads the value at a pointer.
-func lookup(value any, pointer string) (any, bool) {
-	for _, part := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
-		key := pointerUnescape.Replace(part)
-		switch typed := value.(type) {
-		case map[string]any:
-			field, ok := typed[key]
-			if !ok {
-				return nil, false
-			}
-			value = field
-		case []any:
-			index, ok := indexOf(key, len(typed))
-			if !ok {
-				return nil, false
-			}
-			value = typed[index]
-		default:
-			return nil, false
-		}
-	}
-	return value, true
 }
 
 // putBack returns the objects with what was kept, and the pointers of each. What is not touched stays the caller's.
