@@ -13,7 +13,7 @@ SANDBOX = bin/periplus-sandbox
 # What `make check` tests: what ships, by decisions and in memory. What needs an API server or PostgreSQL is `make test`'s.
 FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agent/... ./hub/...
 # Where goroutines meet: streams, the store's writers, control loops and supervised processes.
-RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./clusters/local/process ./e2e/link
+RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./hub/render/... ./plugins/host/... ./plugins/renderer/kustomize ./clusters/local/process ./e2e/link
 
 .DEFAULT_GOAL := help
 .PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench sandbox sandbox-check sandbox-reset clean
