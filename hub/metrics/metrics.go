@@ -42,7 +42,9 @@ type Fleet struct {
 }
 
 // NewFleet makes a collector over a store.
-func NewFleet(store Store, log *slog.Logger) *Fleet { return &Fleet{store: store, log: log, now: time.Now} }
+func NewFleet(store Store, log *slog.Logger) *Fleet {
+	return &Fleet{store: store, log: log, now: time.Now}
+}
 
 // Describe lists the metrics.
 func (f *Fleet) Describe(out chan<- *prometheus.Desc) {
