@@ -32,6 +32,15 @@ const (
 	prunePercent = 25
 )
 
+// transient is an error of what should render, not of what is rendered: a plugin that crashed or hangs.
+type transient interface {
+	error
+	Transient() bool
+}
+
+// faultAgain is when a rendering is tried again that a plugin failed at.
+const faultAgain = 10 * time.Second
+
 // charts fetches the charts that bundles name in repositories; chart.Charts is one.
 type charts interface {
 	ForBundle(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth chart.Auth) (files fs.FS, id, version string, err error)
@@ -78,6 +87,9 @@ func (w *planning) compute(ctx context.Context, bundle plannedBundle, cluster ta
 		return outcome{}, ctx.Err()
 	}
 	if err != nil {
+		if fault := (transient)(nil); errors.As(err, &fault) && fault.Transient() {
+			w.again[key] = w.in.Now.Add(faultAgain)
+		}
 		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}, nil
 	}
 	return w.judge(ctx, bundle, cluster, match, variant, commit)
