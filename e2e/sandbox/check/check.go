@@ -46,6 +46,7 @@ func steps() []step {
 		{"deny", time.Minute, deny},
 		{"move", time.Minute, move},
 		{"sealed", 2 * time.Minute, sealed},
+		{"hooks", 2 * time.Minute, hooks},
 		{"rest", 3 * time.Minute, rest},
 		{"upgrade", 3 * time.Minute, upgrade},
 		{"add-cluster", 3 * time.Minute, addCluster},
