@@ -109,7 +109,7 @@ func (m metadata) lock(one dependency) (string, error) {
 			return locked.Version, nil
 		}
 	}
-	return "", fmt.Errorf("Chart.lock holds no version of it that matches %q: run `helm dependency update` and commit Chart.lock", one.Version)
+	return "", fmt.Errorf("no version of it in Chart.lock matches %q: run `helm dependency update` and commit Chart.lock", one.Version)
 }
 
 // origins of a chart, which its dependencies are relative to.

@@ -42,7 +42,7 @@ func TestDependenciesOfAChartBeside(t *testing.T) {
 		"Locked": {reason: "what the lock file says", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, version: 1.x, repository: REPOSITORY}]\n",
 			"Chart.lock": "dependencies: [{name: app, version: 1.0.0, repository: REPOSITORY}]\n"}, want: []string{"charts/app-1.0.0.tgz"}},
 		"LockIsOld": {reason: "it says what to do", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, version: 2.x, repository: REPOSITORY}]\n",
-			"Chart.lock": "dependencies: [{name: app, version: 1.0.0, repository: REPOSITORY}]\n"}, refused: "dependency \"app\" of chart \"shop\": Chart.lock holds no version of it that matches \"2.x\": run `helm dependency update`"},
+			"Chart.lock": "dependencies: [{name: app, version: 1.0.0, repository: REPOSITORY}]\n"}, refused: "dependency \"app\" of chart \"shop\": no version of it in Chart.lock matches \"2.x\": run `helm dependency update`"},
 		"OCI": {reason: "the name is added to the repository", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: app, version: 1.4.0, repository: OCI}]\n"},
 			want: []string{"charts/app-1.4.0.tgz"}},
 		"Folder": {reason: "a chart of the same repository, with its own dependencies", files: map[string]string{"Chart.yaml": own + "dependencies: [{name: lib, version: 1.x, repository: 'file://../../../lib'}]\n",

@@ -55,7 +55,7 @@ func (o Objects) add(item any) error {
 			if data[key] = []byte(text); kind == "Secret" && field == "data" {
 				decoded, err := base64.StdEncoding.DecodeString(text)
 				if err != nil {
-					return fmt.Errorf("Secret %q: data.%s is not in base64", name, key)
+					return fmt.Errorf("data of Secret %q: %s is not in base64", name, key)
 				}
 				data[key] = decoded
 			}

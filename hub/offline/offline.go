@@ -204,7 +204,8 @@ func (f *Fleet) bundles(selection Selection) ([]fleet.BundleDecl, error) {
 	if len(selection.Bundles) == 0 {
 		return out, nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(asked)) {
+	if names := slices.Sorted(maps.Keys(asked)); len(names) > 0 {
+		name := names[0]
 		if at := slices.IndexFunc(f.Refused, func(r v1alpha1.Refusal) bool { return refusedBundle(r) == name }); at >= 0 {
 			return nil, fmt.Errorf("bundle %q was refused: %s", name, fleet.Describe(f.Refused[at]))
 		}

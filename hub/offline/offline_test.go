@@ -119,7 +119,7 @@ func TestPairs(t *testing.T) {
 		"First":         {"The bundles behind the one that was asked for are not meant.", offline.Selection{Bundles: []string{"own"}, Clusters: []string{"dev"}}, []string{"own dev"}, ""},
 		"Below":         {"A bundle's folder means it.", offline.Selection{Below: "bundles/own", Clusters: []string{"eu-1"}}, []string{"own eu-1"}, ""},
 		"NearCluster":   {"A slip is suggested.", offline.Selection{Clusters: []string{"eu-3"}}, nil, `there is no cluster "eu-3"; did you mean eu-1 or eu-2?`},
-		"NearBundle":    {"A slip is suggested.", offline.Selection{Bundles: []string{"smae"}}, nil, `there is no bundle "smae"; did you mean same?`},
+		"NearBundle":    {"A slip is suggested.", offline.Selection{Bundles: []string{"sane"}}, nil, `there is no bundle "sane"; did you mean same?`},
 		"Unlike":        {"What is like nothing gets the list.", offline.Selection{Bundles: []string{"zzzzzz"}}, nil, `there is no bundle "zzzzzz"; there are own, same`},
 		"RefusedBundle": {"A bundle that was refused is not unknown.", offline.Selection{Bundles: []string{"bad"}}, nil, "bundle \"bad\" was refused: bundles/bad/bundle.yaml:5: spec.targts: unknown field"},
 	}
