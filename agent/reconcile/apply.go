@@ -215,7 +215,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.AdoptsUnowned(), Known: p.known, Sealed: t.item.Sealed}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.Adopts() == content.AdoptIfUnowned, Known: p.known, Sealed: t.item.Sealed}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""

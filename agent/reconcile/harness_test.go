@@ -258,8 +258,12 @@ func mark(t *testing.T, item *content.Item, annotations map[string]string) {
 		}
 	}
 	item.Once = split(annotations["test/once"])
+	options := map[string]string{}
+	for key, value := range annotations {
+		options[strings.TrimPrefix(key, "test/")] = value
+	}
 	var err error
-	if item.Options, err = content.ParseOptions(annotations["test/prune"], annotations["test/apply"], annotations["test/adopt"]); err != nil {
+	if item.Options, err = content.ParseOptions(options); err != nil {
 		t.Fatal(err)
 	}
 }

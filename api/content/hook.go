@@ -10,6 +10,14 @@ const (
 	CapabilityObjectDependencies = "object-dependencies.v1"
 	// CapabilityOptions knows the options of single objects.
 	CapabilityOptions = "object-options.v1"
+	// CapabilityWaves knows waves, timeouts, ignored fields and the later values of options.
+	CapabilityWaves = "object-options.v2"
+	// CapabilityRollback goes back to the last good revision.
+	CapabilityRollback = "rollback.v1"
+	// CapabilityDriftManagers leaves changes by named field managers alone.
+	CapabilityDriftManagers = "drift-managers.v1"
+	// CapabilityQueries answers questions about the cluster.
+	CapabilityQueries = "queries.v1"
 )
 
 // Hook says when the agent runs an object.

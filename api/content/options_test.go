@@ -2,6 +2,7 @@ package content_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,6 +14,7 @@ func TestParseOptions(t *testing.T) {
 	cases := map[string]struct {
 		reason              string
 		prune, apply, adopt string
+		rest                map[string]string
 		want                *content.Options
 		fails               bool
 	}{
@@ -22,10 +24,19 @@ func TestParseOptions(t *testing.T) {
 		"OtherPrune": {reason: "a slip of the pen must not delete", prune: "Never", fails: true},
 		"OtherApply": {reason: "nor overwrite", apply: "once", fails: true},
 		"OtherAdopt": {reason: "nor take over", adopt: "true", fails: true},
+		"Always":     {reason: "the words that v2 adds", prune: "always", adopt: "always", want: &content.Options{Prune: "always", Adopt: "always"}},
+		"AdoptNever": {reason: "the default said aloud is the default", adopt: "never"},
+		"Wave":       {reason: "numbers, also negative", rest: map[string]string{"wave": "-2", "timeout": "90s"}, want: &content.Options{Wave: -2, Timeout: "1m30s"}},
+		"OtherWave":  {reason: "a word is no wave", rest: map[string]string{"wave": "first"}, fails: true},
+		"NoTime":     {reason: "an object that has no time is never healthy in time", rest: map[string]string{"timeout": "0s"}, fails: true},
+		"Ignore":     {reason: "one form for one meaning", rest: map[string]string{"ignore": "/spec/b, /spec/a,/spec/b"}, want: &content.Options{Ignore: []string{"/spec/a", "/spec/b"}}},
+		"NoPointer":  {reason: "a path of another syntax would ignore nothing", rest: map[string]string{"ignore": "spec.replicas"}, fails: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			got, err := content.ParseOptions(tc.prune, tc.apply, tc.adopt)
+			values := map[string]string{"prune": tc.prune, "apply": tc.apply, "adopt": tc.adopt}
+			maps.Copy(values, tc.rest)
+			got, err := content.ParseOptions(values)
 			if (err != nil) != tc.fails {
 				t.Fatalf("%s: error is %v", tc.reason, err)
 			}

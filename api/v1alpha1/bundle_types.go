@@ -90,6 +90,16 @@ type BundleSpec struct {
 	Drift Drift `json:"drift,omitempty"`
 	// +optional
 	Prune Prune `json:"prune,omitempty"`
+	// Adopt says when an object that exists and that no bundle of the cluster has is taken over: Never (the default),
+	// IfUnowned (nobody manages it), IfEqual (an apply would not change it) or Always.
+	// +kubebuilder:validation:Enum=Never;IfUnowned;IfEqual;Always
+	// +optional
+	Adopt AdoptPolicy `json:"adopt,omitempty"`
+	// Objects says how single objects are treated: what annotations fleet.periplus.dev/{prune,apply,adopt,wave,timeout,ignore}
+	// in the manifests say too, for manifests that others write. Later rules win over earlier ones, annotations over rules.
+	// +optional
+	// +listType=atomic
+	Objects []ObjectRule `json:"objects,omitempty"`
 	// ServiceAccountName that the agent acts as: one of those that the cluster's owner allows this tenant.
 	// +optional
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
@@ -416,13 +426,70 @@ type Drift struct {
 // DriftIgnoreRule leaves fields of matching objects to others: they are applied at creation only.
 type DriftIgnoreRule struct {
 	ObjectMatch `json:",inline"`
-	// Pointers are JSON pointers.
+	// Pointers are JSON pointers. At least one of pointers and managers.
+	// +optional
 	// +listType=atomic
-	Pointers []string `json:"pointers"`
+	Pointers []string `json:"pointers,omitempty"`
+	// Managers are field managers whose changes are left alone, whatever field they own; * is a wildcard.
+	// +optional
+	// +listType=atomic
+	Managers []string `json:"managers,omitempty"`
 }
+
+// AdoptPolicy says when an existing object is taken over.
+type AdoptPolicy string
+
+// The adoption policies.
+const (
+	AdoptNever     AdoptPolicy = "Never"
+	AdoptIfUnowned AdoptPolicy = "IfUnowned"
+	AdoptIfEqual   AdoptPolicy = "IfEqual"
+	AdoptAlways    AdoptPolicy = "Always"
+)
+
+// ObjectRule says how the objects that it matches are treated. A field that is not given leaves what earlier rules say.
+type ObjectRule struct {
+	ObjectMatch `json:",inline"`
+	// Prune is never for objects that stay when they leave the bundle, always for those that go without a person's word.
+	// +kubebuilder:validation:Enum=never;always
+	// +optional
+	Prune string `json:"prune,omitempty"`
+	// Apply is create-only, replace (made anew where a field cannot be changed) or ignore.
+	// +kubebuilder:validation:Enum=create-only;replace;ignore
+	// +optional
+	Apply string `json:"apply,omitempty"`
+	// +kubebuilder:validation:Enum=never;if-unowned;if-equal;always
+	// +optional
+	Adopt string `json:"adopt,omitempty"`
+	// Wave: the objects of a wave are applied once all of lower waves are healthy. Default 0.
+	// +kubebuilder:validation:Minimum=-1000
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	Wave *int `json:"wave,omitempty"`
+	// Timeout in which an object is to be healthy. Default: the bundle's health.timeout.
+	// +optional
+	Timeout *metav1.Duration `json:"timeout,omitempty"`
+	// Ignore are JSON pointers of fields that are left to others once the object is there.
+	// +optional
+	// +listType=atomic
+	Ignore []string `json:"ignore,omitempty"`
+}
+
+// RemovalPolicy says what becomes of a bundle's objects when it leaves a cluster.
+type RemovalPolicy string
+
+// The removal policies. The default is Delete.
+const (
+	RemovalDelete RemovalPolicy = "Delete"
+	RemovalOrphan RemovalPolicy = "Orphan"
+)
 
 // Prune bounds what an agent removes without a person's word.
 type Prune struct {
+	// OnRemoval says what becomes of the objects when the bundle leaves a cluster: Delete (the default) or Orphan.
+	// +kubebuilder:validation:Enum=Delete;Orphan
+	// +optional
+	OnRemoval RemovalPolicy `json:"onRemoval,omitempty"`
 	// +optional
 	Budget *PruneBudget `json:"budget,omitempty"`
 }

@@ -43,4 +43,5 @@ const (
 	AnnotationApply   = Group + "/apply"
 	AnnotationAdopt   = Group + "/adopt"
 	AnnotationTimeout = Group + "/timeout"
+	AnnotationIgnore  = Group + "/ignore"
 )

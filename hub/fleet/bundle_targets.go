@@ -119,6 +119,7 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 			c.refuse("spec.prune.budget.percent", "must be from 0 to 100")
 		}
 	}
+	c.later(spec)
 	switch spec.OnFailure {
 	case "", v1alpha1.FailureHold:
 	case v1alpha1.FailureRollback:
@@ -137,5 +138,23 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 	}
 	if problems := validation.IsDNS1123Subdomain(spec.ServiceAccountName); spec.ServiceAccountName != "" && len(problems) > 0 {
 		c.refuse("spec.serviceAccountName", "%q is no name: %s", spec.ServiceAccountName, problems[0])
+	}
+}
+
+// later refuses what this version does not carry out.
+func (c bundleCheck) later(spec v1alpha1.BundleSpec) {
+	if spec.Adopt != "" {
+		c.refuse("spec.adopt", "adopt "+notYet)
+	}
+	if len(spec.Objects) > 0 {
+		c.refuse("spec.objects", "objects "+notYet)
+	}
+	if spec.Prune.OnRemoval != "" {
+		c.refuse("spec.prune.onRemoval", "onRemoval "+notYet)
+	}
+	for i, rule := range spec.Drift.Ignore {
+		if len(rule.Managers) > 0 {
+			c.refuse(fmt.Sprintf("spec.drift.ignore[%d].managers", i), "managers "+notYet)
+		}
 	}
 }

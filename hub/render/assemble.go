@@ -18,7 +18,7 @@ import (
 // Annotations of one object that a user may set, and those that this version does not carry out, and so refuses.
 var (
 	optionAnnotations = []string{v1alpha1.AnnotationPrune, v1alpha1.AnnotationApply, v1alpha1.AnnotationAdopt}
-	laterAnnotations  = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationTimeout}
+	laterAnnotations  = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationTimeout, v1alpha1.AnnotationIgnore}
 )
 
 const hookAnnotation = "helm.sh/hook"
@@ -89,9 +89,7 @@ func (v *Variant) add(one frozen) {
 	if one.item.Sealed {
 		v.Required = append(v.Required, content.CapabilitySealed)
 	}
-	if one.item.Options != nil {
-		v.Required = append(v.Required, content.CapabilityOptions)
-	}
+	v.Required = append(v.Required, one.item.Options.Required()...)
 	if len(one.item.Once) > 0 {
 		v.Required = append(v.Required, content.CapabilityOnce)
 	}

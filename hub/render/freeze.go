@@ -2,6 +2,7 @@ package render
 
 import (
 	"maps"
+	"strings"
 
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -86,11 +87,13 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 // optionsOf reads how the agent treats the object.
 func optionsOf(object map[string]any) (*content.Options, error) {
 	annotations, _ := object["metadata"].(map[string]any)["annotations"].(map[string]any)
-	option := func(name string) string {
-		text, _ := annotations[name].(string)
-		return text
+	values := map[string]string{}
+	for _, name := range optionAnnotations {
+		if text, ok := annotations[name].(string); ok {
+			values[strings.TrimPrefix(name, v1alpha1.Group+"/")] = text
+		}
 	}
-	return content.ParseOptions(option(v1alpha1.AnnotationPrune), option(v1alpha1.AnnotationApply), option(v1alpha1.AnnotationAdopt))
+	return content.ParseOptions(values)
 }
 
 // bare is an object without what is the server's, and without the words of SOPS.

@@ -44,6 +44,8 @@ const (
 	State_STATE_HELD State = 7
 	// A dependency is not ready.
 	State_STATE_WAITING State = 8
+	// The revision failed, and the agent went back to the last good one; see rolled_back and message. Needs rollback.v1.
+	State_STATE_ROLLED_BACK State = 9
 )
 
 // Enum value maps for State.
@@ -58,6 +60,7 @@ var (
 		6: "STATE_REMOVING",
 		7: "STATE_HELD",
 		8: "STATE_WAITING",
+		9: "STATE_ROLLED_BACK",
 	}
 	State_value = map[string]int32{
 		"STATE_UNSPECIFIED": 0,
@@ -69,6 +72,7 @@ var (
 		"STATE_REMOVING":    6,
 		"STATE_HELD":        7,
 		"STATE_WAITING":     8,
+		"STATE_ROLLED_BACK": 9,
 	}
 )
 
@@ -390,6 +394,7 @@ type AgentMessage struct {
 	//	*AgentMessage_Heartbeat
 	//	*AgentMessage_Relearn
 	//	*AgentMessage_CommandResult
+	//	*AgentMessage_QueryResult
 	Message       isAgentMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -495,6 +500,15 @@ func (x *AgentMessage) GetCommandResult() *CommandResult {
 	return nil
 }
 
+func (x *AgentMessage) GetQueryResult() *QueryResult {
+	if x != nil {
+		if x, ok := x.Message.(*AgentMessage_QueryResult); ok {
+			return x.QueryResult
+		}
+	}
+	return nil
+}
+
 type isAgentMessage_Message interface {
 	isAgentMessage_Message()
 }
@@ -527,6 +541,10 @@ type AgentMessage_CommandResult struct {
 	CommandResult *CommandResult `protobuf:"bytes,7,opt,name=command_result,json=commandResult,proto3,oneof"`
 }
 
+type AgentMessage_QueryResult struct {
+	QueryResult *QueryResult `protobuf:"bytes,8,opt,name=query_result,json=queryResult,proto3,oneof"`
+}
+
 func (*AgentMessage_Hello) isAgentMessage_Message() {}
 
 func (*AgentMessage_Want) isAgentMessage_Message() {}
@@ -541,6 +559,8 @@ func (*AgentMessage_Relearn) isAgentMessage_Message() {}
 
 func (*AgentMessage_CommandResult) isAgentMessage_Message() {}
 
+func (*AgentMessage_QueryResult) isAgentMessage_Message() {}
+
 type HubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -553,6 +573,8 @@ type HubMessage struct {
 	//	*HubMessage_Heartbeat
 	//	*HubMessage_Relearn
 	//	*HubMessage_Command
+	//	*HubMessage_Query
+	//	*HubMessage_CancelQuery
 	Message       isHubMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -667,6 +689,24 @@ func (x *HubMessage) GetCommand() *Command {
 	return nil
 }
 
+func (x *HubMessage) GetQuery() *Query {
+	if x != nil {
+		if x, ok := x.Message.(*HubMessage_Query); ok {
+			return x.Query
+		}
+	}
+	return nil
+}
+
+func (x *HubMessage) GetCancelQuery() *CancelQuery {
+	if x != nil {
+		if x, ok := x.Message.(*HubMessage_CancelQuery); ok {
+			return x.CancelQuery
+		}
+	}
+	return nil
+}
+
 type isHubMessage_Message interface {
 	isHubMessage_Message()
 }
@@ -703,6 +743,15 @@ type HubMessage_Command struct {
 	Command *Command `protobuf:"bytes,8,opt,name=command,proto3,oneof"`
 }
 
+type HubMessage_Query struct {
+	// Query and CancelQuery only to an agent with the capability queries.v1.
+	Query *Query `protobuf:"bytes,9,opt,name=query,proto3,oneof"`
+}
+
+type HubMessage_CancelQuery struct {
+	CancelQuery *CancelQuery `protobuf:"bytes,10,opt,name=cancel_query,json=cancelQuery,proto3,oneof"`
+}
+
 func (*HubMessage_Welcome) isHubMessage_Message() {}
 
 func (*HubMessage_Delta) isHubMessage_Message() {}
@@ -718,6 +767,10 @@ func (*HubMessage_Heartbeat) isHubMessage_Message() {}
 func (*HubMessage_Relearn) isHubMessage_Message() {}
 
 func (*HubMessage_Command) isHubMessage_Message() {}
+
+func (*HubMessage_Query) isHubMessage_Message() {}
+
+func (*HubMessage_CancelQuery) isHubMessage_Message() {}
 
 // Position names a desired set: the life of the hub's store, the generation in it, and the hash of the set.
 type Position struct {
@@ -1456,8 +1509,10 @@ type Options struct {
 	DependsOn []string `protobuf:"bytes,9,rep,name=depends_on,json=dependsOn,proto3" json:"depends_on,omitempty"`
 	// Objects of this cluster that must exist and be healthy first. Needs the capability object-dependencies.v1.
 	DependsOnObjects []*ObjectId `protobuf:"bytes,10,rep,name=depends_on_objects,json=dependsOnObjects,proto3" json:"depends_on_objects,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// True: when the bundle leaves the cluster its objects stay. The tombstone says it again.
+	Orphan        bool `protobuf:"varint,11,opt,name=orphan,proto3" json:"orphan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Options) Reset() {
@@ -1560,13 +1615,23 @@ func (x *Options) GetDependsOnObjects() []*ObjectId {
 	return nil
 }
 
+func (x *Options) GetOrphan() bool {
+	if x != nil {
+		return x.Orphan
+	}
+	return false
+}
+
 type DriftIgnore struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	Namespace     string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Pointers      []string               `protobuf:"bytes,5,rep,name=pointers,proto3" json:"pointers,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Kind      string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name      string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	// JSON pointers of fields that are left to others once the object is there.
+	Pointers []string `protobuf:"bytes,5,rep,name=pointers,proto3" json:"pointers,omitempty"`
+	// Field managers whose changes are left alone, by name or with * as a wildcard. Needs the capability drift-managers.v1.
+	Managers      []string `protobuf:"bytes,6,rep,name=managers,proto3" json:"managers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1697,13 @@ func (x *DriftIgnore) GetName() string {
 func (x *DriftIgnore) GetPointers() []string {
 	if x != nil {
 		return x.Pointers
+	}
+	return nil
+}
+
+func (x *DriftIgnore) GetManagers() []string {
+	if x != nil {
+		return x.Managers
 	}
 	return nil
 }
@@ -2042,7 +2114,9 @@ type BundleStatus struct {
 	// Events since the last report, such as repaired drift, oldest first, at most 100.
 	Events []*ObjectEvent `protobuf:"bytes,10,rep,name=events,proto3" json:"events,omitempty"`
 	// Set when a prune waits for confirmation.
-	PruneHold     *PruneHold `protobuf:"bytes,11,opt,name=prune_hold,json=pruneHold,proto3" json:"prune_hold,omitempty"`
+	PruneHold *PruneHold `protobuf:"bytes,11,opt,name=prune_hold,json=pruneHold,proto3" json:"prune_hold,omitempty"`
+	// Revision that failed and that the agent went back from, to applied_revision; "" when it did not.
+	RolledBack    string `protobuf:"bytes,12,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2152,6 +2226,13 @@ func (x *BundleStatus) GetPruneHold() *PruneHold {
 		return x.PruneHold
 	}
 	return nil
+}
+
+func (x *BundleStatus) GetRolledBack() string {
+	if x != nil {
+		return x.RolledBack
+	}
+	return ""
 }
 
 type Counts struct {
@@ -2379,7 +2460,8 @@ type ObjectEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// drift-repaired, drift-reported, pruned, adopted, handed-over, created, recreated, hook-succeeded, hook-failed,
-	// hook-abandoned (not waited for), hook-left (stays after the removal).
+	// hook-abandoned (not waited for), hook-left (stays after the removal), fight (another keeps changing it back),
+	// rolled-back, aborted.
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
@@ -2751,6 +2833,7 @@ type Command struct {
 	//
 	//	*Command_ConfirmPrune
 	//	*Command_Reconcile
+	//	*Command_Abort
 	Command       isCommand_Command `protobuf_oneof:"command"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2825,6 +2908,15 @@ func (x *Command) GetReconcile() *Reconcile {
 	return nil
 }
 
+func (x *Command) GetAbort() *Abort {
+	if x != nil {
+		if x, ok := x.Command.(*Command_Abort); ok {
+			return x.Abort
+		}
+	}
+	return nil
+}
+
 type isCommand_Command interface {
 	isCommand_Command()
 }
@@ -2838,9 +2930,15 @@ type Command_Reconcile struct {
 	Reconcile *Reconcile `protobuf:"bytes,4,opt,name=reconcile,proto3,oneof"`
 }
 
+type Command_Abort struct {
+	Abort *Abort `protobuf:"bytes,5,opt,name=abort,proto3,oneof"`
+}
+
 func (*Command_ConfirmPrune) isCommand_Command() {}
 
 func (*Command_Reconcile) isCommand_Command() {}
+
+func (*Command_Abort) isCommand_Command() {}
 
 type ConfirmPrune struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2946,6 +3044,60 @@ func (x *Reconcile) GetBundle() string {
 	return ""
 }
 
+// Abort ends at once what the bundle's revision waits for: a hook, the health of a wave. The bundle is Failed until a new
+// revision or Reconcile comes; what is applied stays.
+type Abort struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bundle        string                 `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Abort) Reset() {
+	*x = Abort{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Abort) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Abort) ProtoMessage() {}
+
+func (x *Abort) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Abort.ProtoReflect.Descriptor instead.
+func (*Abort) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *Abort) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
+func (x *Abort) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 type CommandResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2957,7 +3109,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3121,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3134,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{37}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CommandResult) GetId() string {
@@ -3011,7 +3163,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3175,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3188,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{38}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *FetchRequest) GetBundle() string {
@@ -3070,7 +3222,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3082,7 +3234,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3095,7 +3247,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{39}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FetchResponse) GetBlobs() []*Blob {
@@ -3118,7 +3270,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3282,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3295,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{40}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Blob) GetDigest() string {
@@ -3165,6 +3317,1176 @@ func (x *Blob) GetSha256() []byte {
 		return x.Sha256
 	}
 	return nil
+}
+
+// Query asks the cluster something for a person, read-only. The agent answers with the rights of the bundle's
+// ServiceAccount, about the bundle's objects and what these own and nothing else, and never with a Secret's values. The
+// cluster's owner can switch each kind of query off.
+type Query struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The agent gives up at this time.
+	Deadline *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Who asks; for the agent's log.
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// namespace/name of the bundle.
+	Bundle string `protobuf:"bytes,4,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	// Object of the bundle, or one that such an object owns; empty: all objects of the bundle (not for get and logs).
+	Object *ObjectId `protobuf:"bytes,5,opt,name=object,proto3" json:"object,omitempty"`
+	// Types that are valid to be assigned to Query:
+	//
+	//	*Query_Get
+	//	*Query_Diff
+	//	*Query_Tree
+	//	*Query_Events
+	//	*Query_Logs
+	//	*Query_Why
+	Query         isQuery_Query `protobuf_oneof:"query"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Query) Reset() {
+	*x = Query{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Query) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Query) ProtoMessage() {}
+
+func (x *Query) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Query.ProtoReflect.Descriptor instead.
+func (*Query) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Query) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Query) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *Query) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Query) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
+func (x *Query) GetObject() *ObjectId {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *Query) GetQuery() isQuery_Query {
+	if x != nil {
+		return x.Query
+	}
+	return nil
+}
+
+func (x *Query) GetGet() *GetQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Get); ok {
+			return x.Get
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetDiff() *DiffQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Diff); ok {
+			return x.Diff
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetTree() *TreeQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Tree); ok {
+			return x.Tree
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetEvents() *EventsQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Events); ok {
+			return x.Events
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetLogs() *LogsQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Logs); ok {
+			return x.Logs
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetWhy() *WhyQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Why); ok {
+			return x.Why
+		}
+	}
+	return nil
+}
+
+type isQuery_Query interface {
+	isQuery_Query()
+}
+
+type Query_Get struct {
+	Get *GetQuery `protobuf:"bytes,10,opt,name=get,proto3,oneof"`
+}
+
+type Query_Diff struct {
+	Diff *DiffQuery `protobuf:"bytes,11,opt,name=diff,proto3,oneof"`
+}
+
+type Query_Tree struct {
+	Tree *TreeQuery `protobuf:"bytes,12,opt,name=tree,proto3,oneof"`
+}
+
+type Query_Events struct {
+	Events *EventsQuery `protobuf:"bytes,13,opt,name=events,proto3,oneof"`
+}
+
+type Query_Logs struct {
+	Logs *LogsQuery `protobuf:"bytes,14,opt,name=logs,proto3,oneof"`
+}
+
+type Query_Why struct {
+	Why *WhyQuery `protobuf:"bytes,15,opt,name=why,proto3,oneof"`
+}
+
+func (*Query_Get) isQuery_Query() {}
+
+func (*Query_Diff) isQuery_Query() {}
+
+func (*Query_Tree) isQuery_Query() {}
+
+func (*Query_Events) isQuery_Query() {}
+
+func (*Query_Logs) isQuery_Query() {}
+
+func (*Query_Why) isQuery_Query() {}
+
+// CancelQuery says that nobody waits for the answer any more.
+type CancelQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelQuery) Reset() {
+	*x = CancelQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelQuery) ProtoMessage() {}
+
+func (x *CancelQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelQuery.ProtoReflect.Descriptor instead.
+func (*CancelQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CancelQuery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// GetQuery asks for one object as it lives, as it is desired, and as it was last applied.
+type GetQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuery) Reset() {
+	*x = GetQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuery) ProtoMessage() {}
+
+func (x *GetQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuery.ProtoReflect.Descriptor instead.
+func (*GetQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{44}
+}
+
+// DiffQuery asks what an apply of the desired revision would change, by a dry run at the API server.
+type DiffQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DiffQuery) Reset() {
+	*x = DiffQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DiffQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DiffQuery) ProtoMessage() {}
+
+func (x *DiffQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DiffQuery.ProtoReflect.Descriptor instead.
+func (*DiffQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{45}
+}
+
+// TreeQuery asks for objects with what they own, down to pods.
+type TreeQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeQuery) Reset() {
+	*x = TreeQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeQuery) ProtoMessage() {}
+
+func (x *TreeQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeQuery.ProtoReflect.Descriptor instead.
+func (*TreeQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{46}
+}
+
+// EventsQuery asks for the events of objects and of what they own, the latest last.
+type EventsQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most so many; 0 is the agent's default (100), 1000 the most.
+	Limit         int32 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventsQuery) Reset() {
+	*x = EventsQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventsQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventsQuery) ProtoMessage() {}
+
+func (x *EventsQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventsQuery.ProtoReflect.Descriptor instead.
+func (*EventsQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *EventsQuery) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// LogsQuery asks for the logs of a pod, or of the pods that an object owns.
+type LogsQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Container; "" is every container.
+	Container string `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	// Follow streams on until the deadline or a CancelQuery.
+	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
+	// Previous asks for the container's run before the present one.
+	Previous bool `protobuf:"varint,3,opt,name=previous,proto3" json:"previous,omitempty"`
+	// Last lines of each container; 0 is the agent's default (100), 10000 the most.
+	TailLines     int64                `protobuf:"varint,4,opt,name=tail_lines,json=tailLines,proto3" json:"tail_lines,omitempty"`
+	Since         *durationpb.Duration `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsQuery) Reset() {
+	*x = LogsQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsQuery) ProtoMessage() {}
+
+func (x *LogsQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsQuery.ProtoReflect.Descriptor instead.
+func (*LogsQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *LogsQuery) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *LogsQuery) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+func (x *LogsQuery) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
+func (x *LogsQuery) GetTailLines() int64 {
+	if x != nil {
+		return x.TailLines
+	}
+	return 0
+}
+
+func (x *LogsQuery) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+// WhyQuery asks why objects are not ready, down to the event of a pod.
+type WhyQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyQuery) Reset() {
+	*x = WhyQuery{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyQuery) ProtoMessage() {}
+
+func (x *WhyQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyQuery.ProtoReflect.Descriptor instead.
+func (*WhyQuery) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{49}
+}
+
+// QueryResult is a part of a query's answer. The agent sends parts of at most 1 MiB; a hub that does not take them in time
+// has the query cancelled.
+type QueryResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// From 0, rising by one.
+	Sequence uint32 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Last     bool   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	// Why there is no (more of the) answer; only in the last part.
+	Error *QueryError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	// True when the answer was cut at a limit; only in the last part.
+	Truncated bool          `protobuf:"varint,5,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Objects   []*ObjectView `protobuf:"bytes,6,rep,name=objects,proto3" json:"objects,omitempty"`
+	Diffs     []*ObjectDiff `protobuf:"bytes,7,rep,name=diffs,proto3" json:"diffs,omitempty"`
+	// Nodes in preorder.
+	Nodes         []*TreeNode     `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Events        []*ClusterEvent `protobuf:"bytes,9,rep,name=events,proto3" json:"events,omitempty"`
+	Lines         []*LogLine      `protobuf:"bytes,10,rep,name=lines,proto3" json:"lines,omitempty"`
+	Findings      []*Finding      `protobuf:"bytes,11,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryResult) Reset() {
+	*x = QueryResult{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryResult) ProtoMessage() {}
+
+func (x *QueryResult) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryResult.ProtoReflect.Descriptor instead.
+func (*QueryResult) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *QueryResult) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *QueryResult) GetSequence() uint32 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *QueryResult) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+func (x *QueryResult) GetError() *QueryError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *QueryResult) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *QueryResult) GetObjects() []*ObjectView {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *QueryResult) GetDiffs() []*ObjectDiff {
+	if x != nil {
+		return x.Diffs
+	}
+	return nil
+}
+
+func (x *QueryResult) GetNodes() []*TreeNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *QueryResult) GetEvents() []*ClusterEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *QueryResult) GetLines() []*LogLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *QueryResult) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+type QueryError struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// not-found, forbidden (by the cluster's RBAC), disabled (by the cluster's owner), invalid, unavailable, deadline.
+	Code          string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryError) Reset() {
+	*x = QueryError{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryError) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryError) ProtoMessage() {}
+
+func (x *QueryError) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryError.ProtoReflect.Descriptor instead.
+func (*QueryError) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *QueryError) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *QueryError) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// ObjectView is an object in its three states, JSON, with Secret values masked; an absent one is empty.
+type ObjectView struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Live          []byte                 `protobuf:"bytes,2,opt,name=live,proto3" json:"live,omitempty"`
+	Desired       []byte                 `protobuf:"bytes,3,opt,name=desired,proto3" json:"desired,omitempty"`
+	LastApplied   []byte                 `protobuf:"bytes,4,opt,name=last_applied,json=lastApplied,proto3" json:"last_applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectView) Reset() {
+	*x = ObjectView{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectView) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectView) ProtoMessage() {}
+
+func (x *ObjectView) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectView.ProtoReflect.Descriptor instead.
+func (*ObjectView) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ObjectView) GetId() *ObjectId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ObjectView) GetLive() []byte {
+	if x != nil {
+		return x.Live
+	}
+	return nil
+}
+
+func (x *ObjectView) GetDesired() []byte {
+	if x != nil {
+		return x.Desired
+	}
+	return nil
+}
+
+func (x *ObjectView) GetLastApplied() []byte {
+	if x != nil {
+		return x.LastApplied
+	}
+	return nil
+}
+
+type ObjectDiff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// create, change, delete, none, or unknown with a message.
+	Action  string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// The object now and after, JSON without managedFields and status, Secret values masked; empty where there is none.
+	Before        []byte `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	After         []byte `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObjectDiff) Reset() {
+	*x = ObjectDiff{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObjectDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObjectDiff) ProtoMessage() {}
+
+func (x *ObjectDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObjectDiff.ProtoReflect.Descriptor instead.
+func (*ObjectDiff) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ObjectDiff) GetId() *ObjectId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ObjectDiff) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ObjectDiff) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ObjectDiff) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ObjectDiff) GetAfter() []byte {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+type TreeNode struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Uid   string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	// UID of the owner; "" for an object of the bundle.
+	Parent string `protobuf:"bytes,3,opt,name=parent,proto3" json:"parent,omitempty"`
+	// ready, progressing, failed, missing or unknown.
+	Health        string                 `protobuf:"bytes,4,opt,name=health,proto3" json:"health,omitempty"`
+	Message       string                 `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	Created       *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TreeNode) Reset() {
+	*x = TreeNode{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TreeNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TreeNode) ProtoMessage() {}
+
+func (x *TreeNode) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
+func (*TreeNode) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *TreeNode) GetId() *ObjectId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *TreeNode) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *TreeNode) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *TreeNode) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *TreeNode) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *TreeNode) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+type ClusterEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	About *ObjectId              `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
+	// Normal or Warning.
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Count         int32                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	First         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`
+	Source        string                 `protobuf:"bytes,8,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterEvent) Reset() {
+	*x = ClusterEvent{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterEvent) ProtoMessage() {}
+
+func (x *ClusterEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterEvent.ProtoReflect.Descriptor instead.
+func (*ClusterEvent) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ClusterEvent) GetAbout() *ObjectId {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *ClusterEvent) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *ClusterEvent) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ClusterEvent) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *ClusterEvent) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ClusterEvent) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type LogLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name of the pod.
+	Pod           string                 `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
+	Container     string                 `protobuf:"bytes,2,opt,name=container,proto3" json:"container,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLine) Reset() {
+	*x = LogLine{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLine) ProtoMessage() {}
+
+func (x *LogLine) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
+func (*LogLine) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *LogLine) GetPod() string {
+	if x != nil {
+		return x.Pod
+	}
+	return ""
+}
+
+func (x *LogLine) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *LogLine) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LogLine) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// Finding is one reason why an object is not ready, the most telling first.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Object of the bundle, and what below it is the cause.
+	Id    *ObjectId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Cause *ObjectId `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	// One line for a person, and what to do about it where that is known.
+	Message       string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Advice        string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Finding) GetId() *ObjectId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Finding) GetCause() *ObjectId {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+func (x *Finding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Finding) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
 }
 
 var File_periplus_link_v1_link_proto protoreflect.FileDescriptor
@@ -3192,7 +4514,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\rRenewResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12!\n" +
 	"\ftrust_bundle\x18\x02 \x01(\fR\vtrustBundle\x12\x1c\n" +
-	"\tendpoints\x18\x03 \x03(\tR\tendpoints\"\xb5\x03\n" +
+	"\tendpoints\x18\x03 \x03(\tR\tendpoints\"\xf9\x03\n" +
 	"\fAgentMessage\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.periplus.link.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x04want\x18\x02 \x01(\v2\x16.periplus.link.v1.WantH\x00R\x04want\x128\n" +
@@ -3200,8 +4522,9 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\v2\x1e.periplus.link.v1.StatusReportH\x00R\x06status\x12@\n" +
 	"\theartbeat\x18\x05 \x01(\v2 .periplus.link.v1.AgentHeartbeatH\x00R\theartbeat\x12;\n" +
 	"\arelearn\x18\x06 \x01(\v2\x1f.periplus.link.v1.RelearnReportH\x00R\arelearn\x12H\n" +
-	"\x0ecommand_result\x18\a \x01(\v2\x1f.periplus.link.v1.CommandResultH\x00R\rcommandResultB\t\n" +
-	"\amessage\"\xda\x03\n" +
+	"\x0ecommand_result\x18\a \x01(\v2\x1f.periplus.link.v1.CommandResultH\x00R\rcommandResult\x12B\n" +
+	"\fquery_result\x18\b \x01(\v2\x1d.periplus.link.v1.QueryResultH\x00R\vqueryResultB\t\n" +
+	"\amessage\"\xcf\x04\n" +
 	"\n" +
 	"HubMessage\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.periplus.link.v1.WelcomeH\x00R\awelcome\x12/\n" +
@@ -3212,7 +4535,10 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"status_ack\x18\x05 \x01(\v2\x1b.periplus.link.v1.StatusAckH\x00R\tstatusAck\x12>\n" +
 	"\theartbeat\x18\x06 \x01(\v2\x1e.periplus.link.v1.HubHeartbeatH\x00R\theartbeat\x12<\n" +
 	"\arelearn\x18\a \x01(\v2 .periplus.link.v1.RelearnRequestH\x00R\arelearn\x125\n" +
-	"\acommand\x18\b \x01(\v2\x19.periplus.link.v1.CommandH\x00R\acommandB\t\n" +
+	"\acommand\x18\b \x01(\v2\x19.periplus.link.v1.CommandH\x00R\acommand\x12/\n" +
+	"\x05query\x18\t \x01(\v2\x17.periplus.link.v1.QueryH\x00R\x05query\x12B\n" +
+	"\fcancel_query\x18\n" +
+	" \x01(\v2\x1d.periplus.link.v1.CancelQueryH\x00R\vcancelQueryB\t\n" +
 	"\amessage\"[\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1e\n" +
@@ -3274,7 +4600,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x123\n" +
 	"\aoptions\x18\x03 \x01(\v2\x19.periplus.link.v1.OptionsR\aoptions\x123\n" +
 	"\x15required_capabilities\x18\x04 \x03(\tR\x14requiredCapabilities\x12\x16\n" +
-	"\x06commit\x18\x05 \x01(\tR\x06commit\"\xf7\x03\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\"\x8f\x04\n" +
 	"\aOptions\x120\n" +
 	"\x14service_account_name\x18\x01 \x01(\tR\x12serviceAccountName\x12+\n" +
 	"\x11default_namespace\x18\x02 \x01(\tR\x10defaultNamespace\x12\x1d\n" +
@@ -3289,13 +4615,15 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"depends_on\x18\t \x03(\tR\tdependsOn\x12H\n" +
 	"\x12depends_on_objects\x18\n" +
-	" \x03(\v2\x1a.periplus.link.v1.ObjectIdR\x10dependsOnObjects\"\x85\x01\n" +
+	" \x03(\v2\x1a.periplus.link.v1.ObjectIdR\x10dependsOnObjects\x12\x16\n" +
+	"\x06orphan\x18\v \x01(\bR\x06orphan\"\xa1\x01\n" +
 	"\vDriftIgnore\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
 	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1a\n" +
-	"\bpointers\x18\x05 \x03(\tR\bpointers\"\xa8\x01\n" +
+	"\bpointers\x18\x05 \x03(\tR\bpointers\x12\x1a\n" +
+	"\bmanagers\x18\x06 \x03(\tR\bmanagers\"\xa8\x01\n" +
 	"\tTombstone\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12-\n" +
 	"\x05cause\x18\x02 \x01(\v2\x17.periplus.link.v1.CauseR\x05cause\x12\x16\n" +
@@ -3323,7 +4651,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x05facts\x18\x05 \x01(\v2\x17.periplus.link.v1.FactsR\x05facts\x12\x12\n" +
 	"\x04full\x18\x06 \x01(\bR\x04full\"'\n" +
 	"\tStatusAck\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xed\x03\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x8e\x04\n" +
 	"\fBundleStatus\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12)\n" +
@@ -3339,7 +4667,9 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x06events\x18\n" +
 	" \x03(\v2\x1d.periplus.link.v1.ObjectEventR\x06events\x12:\n" +
 	"\n" +
-	"prune_hold\x18\v \x01(\v2\x1b.periplus.link.v1.PruneHoldR\tpruneHold\"\xa9\x01\n" +
+	"prune_hold\x18\v \x01(\v2\x1b.periplus.link.v1.PruneHoldR\tpruneHold\x12\x1f\n" +
+	"\vrolled_back\x18\f \x01(\tR\n" +
+	"rolledBack\"\xa9\x01\n" +
 	"\x06Counts\x12\x18\n" +
 	"\aobjects\x18\x01 \x01(\x05R\aobjects\x12\x18\n" +
 	"\aapplied\x18\x02 \x01(\x05R\aapplied\x12\x14\n" +
@@ -3383,12 +4713,13 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\aentries\x18\x03 \x03(\v2\x17.periplus.link.v1.EntryR\aentries\x12;\n" +
 	"\n" +
 	"tombstones\x18\x04 \x03(\v2\x1b.periplus.link.v1.TombstoneR\n" +
-	"tombstones\"\xe0\x01\n" +
+	"tombstones\"\x91\x02\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
 	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12E\n" +
 	"\rconfirm_prune\x18\x03 \x01(\v2\x1e.periplus.link.v1.ConfirmPruneH\x00R\fconfirmPrune\x12;\n" +
-	"\treconcile\x18\x04 \x01(\v2\x1b.periplus.link.v1.ReconcileH\x00R\treconcileB\t\n" +
+	"\treconcile\x18\x04 \x01(\v2\x1b.periplus.link.v1.ReconcileH\x00R\treconcile\x12/\n" +
+	"\x05abort\x18\x05 \x01(\v2\x17.periplus.link.v1.AbortH\x00R\x05abortB\t\n" +
 	"\acommand\"U\n" +
 	"\fConfirmPrune\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x17\n" +
@@ -3396,6 +4727,9 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x05actor\x18\x03 \x01(\tR\x05actor\"#\n" +
 	"\tReconcile\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\"5\n" +
+	"\x05Abort\x12\x16\n" +
+	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x14\n" +
+	"\x05actor\x18\x02 \x01(\tR\x05actor\"5\n" +
 	"\rCommandResult\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"\\\n" +
@@ -3408,7 +4742,94 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x04Blob\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256*\xb6\x01\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xec\x03\n" +
+	"\x05Query\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x126\n" +
+	"\bdeadline\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\x12\x14\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06bundle\x18\x04 \x01(\tR\x06bundle\x122\n" +
+	"\x06object\x18\x05 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x06object\x12.\n" +
+	"\x03get\x18\n" +
+	" \x01(\v2\x1a.periplus.link.v1.GetQueryH\x00R\x03get\x121\n" +
+	"\x04diff\x18\v \x01(\v2\x1b.periplus.link.v1.DiffQueryH\x00R\x04diff\x121\n" +
+	"\x04tree\x18\f \x01(\v2\x1b.periplus.link.v1.TreeQueryH\x00R\x04tree\x127\n" +
+	"\x06events\x18\r \x01(\v2\x1d.periplus.link.v1.EventsQueryH\x00R\x06events\x121\n" +
+	"\x04logs\x18\x0e \x01(\v2\x1b.periplus.link.v1.LogsQueryH\x00R\x04logs\x12.\n" +
+	"\x03why\x18\x0f \x01(\v2\x1a.periplus.link.v1.WhyQueryH\x00R\x03whyB\a\n" +
+	"\x05query\"\x1d\n" +
+	"\vCancelQuery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\n" +
+	"\n" +
+	"\bGetQuery\"\v\n" +
+	"\tDiffQuery\"\v\n" +
+	"\tTreeQuery\"#\n" +
+	"\vEventsQuery\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\"\xad\x01\n" +
+	"\tLogsQuery\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x16\n" +
+	"\x06follow\x18\x02 \x01(\bR\x06follow\x12\x1a\n" +
+	"\bprevious\x18\x03 \x01(\bR\bprevious\x12\x1d\n" +
+	"\n" +
+	"tail_lines\x18\x04 \x01(\x03R\ttailLines\x12/\n" +
+	"\x05since\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x05since\"\n" +
+	"\n" +
+	"\bWhyQuery\"\xdd\x03\n" +
+	"\vQueryResult\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\rR\bsequence\x12\x12\n" +
+	"\x04last\x18\x03 \x01(\bR\x04last\x122\n" +
+	"\x05error\x18\x04 \x01(\v2\x1c.periplus.link.v1.QueryErrorR\x05error\x12\x1c\n" +
+	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x126\n" +
+	"\aobjects\x18\x06 \x03(\v2\x1c.periplus.link.v1.ObjectViewR\aobjects\x122\n" +
+	"\x05diffs\x18\a \x03(\v2\x1c.periplus.link.v1.ObjectDiffR\x05diffs\x120\n" +
+	"\x05nodes\x18\b \x03(\v2\x1a.periplus.link.v1.TreeNodeR\x05nodes\x126\n" +
+	"\x06events\x18\t \x03(\v2\x1e.periplus.link.v1.ClusterEventR\x06events\x12/\n" +
+	"\x05lines\x18\n" +
+	" \x03(\v2\x19.periplus.link.v1.LogLineR\x05lines\x125\n" +
+	"\bfindings\x18\v \x03(\v2\x19.periplus.link.v1.FindingR\bfindings\":\n" +
+	"\n" +
+	"QueryError\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x89\x01\n" +
+	"\n" +
+	"ObjectView\x12*\n" +
+	"\x02id\x18\x01 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x02id\x12\x12\n" +
+	"\x04live\x18\x02 \x01(\fR\x04live\x12\x18\n" +
+	"\adesired\x18\x03 \x01(\fR\adesired\x12!\n" +
+	"\flast_applied\x18\x04 \x01(\fR\vlastApplied\"\x98\x01\n" +
+	"\n" +
+	"ObjectDiff\x12*\n" +
+	"\x02id\x18\x01 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x02id\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\fR\x06before\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\fR\x05after\"\xc8\x01\n" +
+	"\bTreeNode\x12*\n" +
+	"\x02id\x18\x01 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x02id\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x16\n" +
+	"\x06parent\x18\x03 \x01(\tR\x06parent\x12\x16\n" +
+	"\x06health\x18\x04 \x01(\tR\x06health\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x124\n" +
+	"\acreated\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\"\x96\x02\n" +
+	"\fClusterEvent\x120\n" +
+	"\x05about\x18\x01 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x05about\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\x120\n" +
+	"\x05first\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12\x16\n" +
+	"\x06source\x18\b \x01(\tR\x06source\"}\n" +
+	"\aLogLine\x12\x10\n" +
+	"\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n" +
+	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\x99\x01\n" +
+	"\aFinding\x12*\n" +
+	"\x02id\x18\x01 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x02id\x120\n" +
+	"\x05cause\x18\x02 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x05cause\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice*\xcd\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x12\n" +
@@ -3419,7 +4840,8 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x0eSTATE_REMOVING\x10\x06\x12\x0e\n" +
 	"\n" +
 	"STATE_HELD\x10\a\x12\x11\n" +
-	"\rSTATE_WAITING\x10\b2\xb0\x02\n" +
+	"\rSTATE_WAITING\x10\b\x12\x15\n" +
+	"\x11STATE_ROLLED_BACK\x10\t2\xb0\x02\n" +
 	"\x04Link\x12E\n" +
 	"\x04Join\x12\x1d.periplus.link.v1.JoinRequest\x1a\x1e.periplus.link.v1.JoinResponse\x12H\n" +
 	"\x05Renew\x12\x1e.periplus.link.v1.RenewRequest\x1a\x1f.periplus.link.v1.RenewResponse\x12K\n" +
@@ -3439,7 +4861,7 @@ func file_periplus_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_periplus_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_periplus_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_periplus_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_periplus_link_v1_link_proto_goTypes = []any{
 	(State)(0),                    // 0: periplus.link.v1.State
 	(*JoinRequest)(nil),           // 1: periplus.link.v1.JoinRequest
@@ -3479,87 +4901,134 @@ var file_periplus_link_v1_link_proto_goTypes = []any{
 	(*Command)(nil),               // 35: periplus.link.v1.Command
 	(*ConfirmPrune)(nil),          // 36: periplus.link.v1.ConfirmPrune
 	(*Reconcile)(nil),             // 37: periplus.link.v1.Reconcile
-	(*CommandResult)(nil),         // 38: periplus.link.v1.CommandResult
-	(*FetchRequest)(nil),          // 39: periplus.link.v1.FetchRequest
-	(*FetchResponse)(nil),         // 40: periplus.link.v1.FetchResponse
-	(*Blob)(nil),                  // 41: periplus.link.v1.Blob
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 43: google.protobuf.Duration
+	(*Abort)(nil),                 // 38: periplus.link.v1.Abort
+	(*CommandResult)(nil),         // 39: periplus.link.v1.CommandResult
+	(*FetchRequest)(nil),          // 40: periplus.link.v1.FetchRequest
+	(*FetchResponse)(nil),         // 41: periplus.link.v1.FetchResponse
+	(*Blob)(nil),                  // 42: periplus.link.v1.Blob
+	(*Query)(nil),                 // 43: periplus.link.v1.Query
+	(*CancelQuery)(nil),           // 44: periplus.link.v1.CancelQuery
+	(*GetQuery)(nil),              // 45: periplus.link.v1.GetQuery
+	(*DiffQuery)(nil),             // 46: periplus.link.v1.DiffQuery
+	(*TreeQuery)(nil),             // 47: periplus.link.v1.TreeQuery
+	(*EventsQuery)(nil),           // 48: periplus.link.v1.EventsQuery
+	(*LogsQuery)(nil),             // 49: periplus.link.v1.LogsQuery
+	(*WhyQuery)(nil),              // 50: periplus.link.v1.WhyQuery
+	(*QueryResult)(nil),           // 51: periplus.link.v1.QueryResult
+	(*QueryError)(nil),            // 52: periplus.link.v1.QueryError
+	(*ObjectView)(nil),            // 53: periplus.link.v1.ObjectView
+	(*ObjectDiff)(nil),            // 54: periplus.link.v1.ObjectDiff
+	(*TreeNode)(nil),              // 55: periplus.link.v1.TreeNode
+	(*ClusterEvent)(nil),          // 56: periplus.link.v1.ClusterEvent
+	(*LogLine)(nil),               // 57: periplus.link.v1.LogLine
+	(*Finding)(nil),               // 58: periplus.link.v1.Finding
+	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
 }
 var file_periplus_link_v1_link_proto_depIdxs = []int32{
-	42, // 0: periplus.link.v1.RenewRequest.proof_time:type_name -> google.protobuf.Timestamp
+	59, // 0: periplus.link.v1.RenewRequest.proof_time:type_name -> google.protobuf.Timestamp
 	8,  // 1: periplus.link.v1.AgentMessage.hello:type_name -> periplus.link.v1.Hello
 	14, // 2: periplus.link.v1.AgentMessage.want:type_name -> periplus.link.v1.Want
 	21, // 3: periplus.link.v1.AgentMessage.accepted:type_name -> periplus.link.v1.Accepted
 	23, // 4: periplus.link.v1.AgentMessage.status:type_name -> periplus.link.v1.StatusReport
 	31, // 5: periplus.link.v1.AgentMessage.heartbeat:type_name -> periplus.link.v1.AgentHeartbeat
 	34, // 6: periplus.link.v1.AgentMessage.relearn:type_name -> periplus.link.v1.RelearnReport
-	38, // 7: periplus.link.v1.AgentMessage.command_result:type_name -> periplus.link.v1.CommandResult
-	10, // 8: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
-	11, // 9: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
-	12, // 10: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
-	15, // 11: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
-	24, // 12: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
-	32, // 13: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
-	33, // 14: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
-	35, // 15: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
-	7,  // 16: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
-	9,  // 17: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
-	22, // 18: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
-	43, // 19: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
-	43, // 20: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 21: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
-	7,  // 22: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
-	16, // 23: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
-	19, // 24: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 25: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
-	13, // 26: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
-	19, // 27: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 28: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
-	7,  // 29: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
-	16, // 30: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
-	17, // 31: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
-	18, // 32: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
-	43, // 33: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
-	27, // 34: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
-	20, // 35: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
-	7,  // 36: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
-	22, // 37: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
-	25, // 38: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
-	9,  // 39: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
-	0,  // 40: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
-	26, // 41: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
-	28, // 42: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
-	42, // 43: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
-	29, // 44: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
-	30, // 45: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
-	27, // 46: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
-	42, // 47: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	27, // 48: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
-	42, // 49: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
-	27, // 50: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
-	7,  // 51: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
-	7,  // 52: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
-	7,  // 53: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
-	16, // 54: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
-	19, // 55: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
-	42, // 56: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
-	36, // 57: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
-	37, // 58: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
-	41, // 59: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
-	1,  // 60: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
-	3,  // 61: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
-	5,  // 62: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
-	39, // 63: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
-	2,  // 64: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
-	4,  // 65: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
-	6,  // 66: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
-	40, // 67: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
-	64, // [64:68] is the sub-list for method output_type
-	60, // [60:64] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	39, // 7: periplus.link.v1.AgentMessage.command_result:type_name -> periplus.link.v1.CommandResult
+	51, // 8: periplus.link.v1.AgentMessage.query_result:type_name -> periplus.link.v1.QueryResult
+	10, // 9: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
+	11, // 10: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
+	12, // 11: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
+	15, // 12: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
+	24, // 13: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
+	32, // 14: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
+	33, // 15: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
+	35, // 16: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
+	43, // 17: periplus.link.v1.HubMessage.query:type_name -> periplus.link.v1.Query
+	44, // 18: periplus.link.v1.HubMessage.cancel_query:type_name -> periplus.link.v1.CancelQuery
+	7,  // 19: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
+	9,  // 20: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
+	22, // 21: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
+	60, // 22: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
+	60, // 23: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 24: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
+	7,  // 25: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
+	16, // 26: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
+	19, // 27: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 28: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
+	13, // 29: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
+	19, // 30: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 31: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
+	7,  // 32: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
+	16, // 33: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
+	17, // 34: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
+	18, // 35: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
+	60, // 36: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
+	27, // 37: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
+	20, // 38: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
+	7,  // 39: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
+	22, // 40: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
+	25, // 41: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
+	9,  // 42: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
+	0,  // 43: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
+	26, // 44: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
+	28, // 45: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
+	59, // 46: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
+	29, // 47: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
+	30, // 48: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
+	27, // 49: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
+	59, // 50: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	27, // 51: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
+	59, // 52: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
+	27, // 53: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
+	7,  // 54: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
+	7,  // 55: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
+	7,  // 56: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
+	16, // 57: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
+	19, // 58: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
+	59, // 59: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
+	36, // 60: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
+	37, // 61: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
+	38, // 62: periplus.link.v1.Command.abort:type_name -> periplus.link.v1.Abort
+	42, // 63: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
+	59, // 64: periplus.link.v1.Query.deadline:type_name -> google.protobuf.Timestamp
+	27, // 65: periplus.link.v1.Query.object:type_name -> periplus.link.v1.ObjectId
+	45, // 66: periplus.link.v1.Query.get:type_name -> periplus.link.v1.GetQuery
+	46, // 67: periplus.link.v1.Query.diff:type_name -> periplus.link.v1.DiffQuery
+	47, // 68: periplus.link.v1.Query.tree:type_name -> periplus.link.v1.TreeQuery
+	48, // 69: periplus.link.v1.Query.events:type_name -> periplus.link.v1.EventsQuery
+	49, // 70: periplus.link.v1.Query.logs:type_name -> periplus.link.v1.LogsQuery
+	50, // 71: periplus.link.v1.Query.why:type_name -> periplus.link.v1.WhyQuery
+	60, // 72: periplus.link.v1.LogsQuery.since:type_name -> google.protobuf.Duration
+	52, // 73: periplus.link.v1.QueryResult.error:type_name -> periplus.link.v1.QueryError
+	53, // 74: periplus.link.v1.QueryResult.objects:type_name -> periplus.link.v1.ObjectView
+	54, // 75: periplus.link.v1.QueryResult.diffs:type_name -> periplus.link.v1.ObjectDiff
+	55, // 76: periplus.link.v1.QueryResult.nodes:type_name -> periplus.link.v1.TreeNode
+	56, // 77: periplus.link.v1.QueryResult.events:type_name -> periplus.link.v1.ClusterEvent
+	57, // 78: periplus.link.v1.QueryResult.lines:type_name -> periplus.link.v1.LogLine
+	58, // 79: periplus.link.v1.QueryResult.findings:type_name -> periplus.link.v1.Finding
+	27, // 80: periplus.link.v1.ObjectView.id:type_name -> periplus.link.v1.ObjectId
+	27, // 81: periplus.link.v1.ObjectDiff.id:type_name -> periplus.link.v1.ObjectId
+	27, // 82: periplus.link.v1.TreeNode.id:type_name -> periplus.link.v1.ObjectId
+	59, // 83: periplus.link.v1.TreeNode.created:type_name -> google.protobuf.Timestamp
+	27, // 84: periplus.link.v1.ClusterEvent.about:type_name -> periplus.link.v1.ObjectId
+	59, // 85: periplus.link.v1.ClusterEvent.first:type_name -> google.protobuf.Timestamp
+	59, // 86: periplus.link.v1.ClusterEvent.last:type_name -> google.protobuf.Timestamp
+	59, // 87: periplus.link.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	27, // 88: periplus.link.v1.Finding.id:type_name -> periplus.link.v1.ObjectId
+	27, // 89: periplus.link.v1.Finding.cause:type_name -> periplus.link.v1.ObjectId
+	1,  // 90: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
+	3,  // 91: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
+	5,  // 92: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
+	40, // 93: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
+	2,  // 94: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
+	4,  // 95: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
+	6,  // 96: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
+	41, // 97: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
+	94, // [94:98] is the sub-list for method output_type
+	90, // [90:94] is the sub-list for method input_type
+	90, // [90:90] is the sub-list for extension type_name
+	90, // [90:90] is the sub-list for extension extendee
+	0,  // [0:90] is the sub-list for field type_name
 }
 
 func init() { file_periplus_link_v1_link_proto_init() }
@@ -3575,6 +5044,7 @@ func file_periplus_link_v1_link_proto_init() {
 		(*AgentMessage_Heartbeat)(nil),
 		(*AgentMessage_Relearn)(nil),
 		(*AgentMessage_CommandResult)(nil),
+		(*AgentMessage_QueryResult)(nil),
 	}
 	file_periplus_link_v1_link_proto_msgTypes[5].OneofWrappers = []any{
 		(*HubMessage_Welcome)(nil),
@@ -3585,10 +5055,21 @@ func file_periplus_link_v1_link_proto_init() {
 		(*HubMessage_Heartbeat)(nil),
 		(*HubMessage_Relearn)(nil),
 		(*HubMessage_Command)(nil),
+		(*HubMessage_Query)(nil),
+		(*HubMessage_CancelQuery)(nil),
 	}
 	file_periplus_link_v1_link_proto_msgTypes[34].OneofWrappers = []any{
 		(*Command_ConfirmPrune)(nil),
 		(*Command_Reconcile)(nil),
+		(*Command_Abort)(nil),
+	}
+	file_periplus_link_v1_link_proto_msgTypes[42].OneofWrappers = []any{
+		(*Query_Get)(nil),
+		(*Query_Diff)(nil),
+		(*Query_Tree)(nil),
+		(*Query_Events)(nil),
+		(*Query_Logs)(nil),
+		(*Query_Why)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3596,7 +5077,7 @@ func file_periplus_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_periplus_link_v1_link_proto_rawDesc), len(file_periplus_link_v1_link_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
