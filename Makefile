@@ -16,7 +16,7 @@ FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agen
 RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./hub/render/... ./plugins/host/... ./plugins/renderer/kustomize ./clusters/local/process ./e2e/link
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench sandbox sandbox-check sandbox-reset clean
+.PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench images sandbox sandbox-check sandbox-reset clean
 
 help: ## list the targets
 	@printf '%s\n' \
@@ -33,7 +33,8 @@ help: ## list the targets
 		'make generate       generate code from protos and API types' \
 		'make fmt            format the code' \
 		'make bench          measure the budgets, one JSON line each (RUN=<name prefix>)' \
-		'make clean          remove bin/'
+		'make images         container images of agent and hub in dist/, as OCI layouts, without Docker; the same commit gives the same digests' \
+		'make clean          remove bin/ and dist/'
 
 build: tools $(addprefix bin/,$(COMMANDS)) $(addprefix bin/plugins/,$(PLUGINS)) ## all binaries
 
@@ -85,6 +86,10 @@ lint:
 bench:
 	$(GO) run ./e2e/bench -run '$(RUN)'
 
+# Linux images from any machine; skopeo, crane and oras copy an OCI layout to a registry.
+images:
+	@$(GO) run ./e2e/tools/images
+
 sandbox: build
 	$(SANDBOX) run $(if $(FLEET),--fleet '$(FLEET)') $(if $(ONCE),--once)
 
@@ -95,4 +100,4 @@ sandbox-reset: bin/periplus-sandbox
 	$(SANDBOX) reset
 
 clean:
-	rm -rf bin
+	rm -rf bin dist
