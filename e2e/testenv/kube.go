@@ -27,6 +27,9 @@ func Kube(t testing.TB) string {
 	return path
 }
 
+// FindKube is Kube for what is no test.
+func FindKube() (string, error) { return kubeOnce() }
+
 func findKube() (string, error) {
 	if path := os.Getenv("PERIPLUS_KUBE"); path != "" {
 		return path, nil
@@ -75,6 +78,9 @@ func Ports(t testing.TB, count int) []int {
 	}
 	return ports
 }
+
+// FreePorts is Ports for what is no test.
+func FreePorts(count int) ([]int, error) { return freePorts(count) }
 
 // freePorts holds all listeners until the last is open, so that no port is given twice.
 func freePorts(count int) ([]int, error) {
