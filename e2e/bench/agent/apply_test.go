@@ -22,6 +22,8 @@ func BenchmarkApply1000x4(b *testing.B) {
 	r.report(used.CPU.Seconds(), "cpu-s")
 	r.report(float64(c.all)/objects, "calls/object")
 	r.report(float64(c.writes)/objects, "writes/object")
+	r.report(float64(c.gets)/objects, "gets/object")
+	r.report(float64(c.ownGets)/bundles, "own-gets/bundle")
 	r.report(float64(c.ownWrites)/bundles, "own-writes/bundle")
 	r.report(float64(c.lists), "lists")
 	r.report(float64(c.watches), "watches")

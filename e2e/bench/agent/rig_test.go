@@ -108,7 +108,7 @@ func (r *rig) calls() []member.Call {
 
 // counts of calls: those for objects, those for what the agent keeps for itself, and what was refused.
 type counts struct {
-	all, writes, ownWrites, lists, watches, failed int
+	all, writes, ownWrites, gets, ownGets, lists, watches, failed int
 }
 
 func count(calls []member.Call) counts {
@@ -119,6 +119,10 @@ func count(calls []member.Call) counts {
 			c.writes++
 		case call.Write():
 			c.ownWrites++
+		case call.Verb == "get" && call.Tenant:
+			c.gets++
+		case call.Verb == "get":
+			c.ownGets++
 		case call.Verb == "list":
 			c.lists++
 		case call.Verb == "watch":

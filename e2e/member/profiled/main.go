@@ -1,5 +1,5 @@
-// Command profiled is the agent with profiles: at its end it writes cpu, heap and allocs into the folder that
-// PERIPLUS_PROFILE names, for `go tool pprof`.
+// Command profiled is the agent with profiles: at its end it writes cpu, heap and allocs, named by its pid, into the folder
+// that PERIPLUS_PROFILE names, for `go tool pprof`.
 package main
 
 import (
@@ -30,7 +30,7 @@ func run(ctx context.Context, folder string) error {
 	if err != nil {
 		return err
 	}
-	cpu, err := os.Create(filepath.Join(folder, "cpu.prof"))
+	cpu, err := create(folder, "cpu")
 	if err != nil {
 		return err
 	}
@@ -55,9 +55,13 @@ func run(ctx context.Context, folder string) error {
 }
 
 func write(folder, profile string) error {
-	file, err := os.Create(filepath.Join(folder, profile+".prof"))
+	file, err := create(folder, profile)
 	if err != nil {
 		return err
 	}
 	return errors.Join(pprof.Lookup(profile).WriteTo(file, 0), file.Close())
+}
+
+func create(folder, profile string) (*os.File, error) {
+	return os.Create(filepath.Join(folder, fmt.Sprintf("%d-%s.prof", os.Getpid(), profile)))
 }
