@@ -92,26 +92,14 @@ func (w *planning) compute(ctx context.Context, bundle plannedBundle, cluster ta
 		}
 		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}, nil
 	}
-	return w.judge(ctx, bundle, cluster, match, variant, commit)
+	return w.rendered(ctx, bundle, cluster, match, variant, commit)
 }
 
-// judge writes the revision and lets the gate see it.
-func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match, variant *render.Variant,
+// rendered writes the revision and lets the gate see it.
+func (w *planning) rendered(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match, variant *render.Variant,
 	commit string,
 ) (outcome, error) {
 	revision, err := w.putRevision(ctx, variant)
-	if err != nil {
-		return outcome{}, err
-	}
-	verdict, err := w.gate.Check(ctx, gate.Request{Snapshot: w.declared.policies, Cluster: engineCluster(cluster), Bundle: bundle.Key, Commit: commit,
-		Manifest: variant.Manifest, Now: w.in.Now,
-		Load: func(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
-			out := make(map[content.Digest][]byte, len(digests))
-			for _, digest := range digests {
-				out[digest] = variant.Judged(digest)
-			}
-			return out, nil
-		}})
 	if err != nil {
 		return outcome{}, err
 	}
@@ -125,12 +113,30 @@ func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster targ
 	if len(treatment.GetDependsOnObjects()) > 0 {
 		required = append([]string{content.CapabilityObjectDependencies}, required...)
 	}
-	result := outcome{results: verdict.Results, target: delivery.Assignment{Revision: revision, Options: treatment,
-		RequiredCapabilities: required, Commit: commit, TargetName: match.Name}}
+	result := outcome{variant: variant.Key, base: variant.BaseKey, kinds: kindsOf(variant.Manifest), warnings: distinct(variant.Warnings),
+		target: delivery.Assignment{Revision: revision, Options: treatment, RequiredCapabilities: required, Commit: commit, TargetName: match.Name}}
+	return result, w.judge(ctx, bundle, cluster, variant, &result)
+}
+
+// judge lets the gate see what a pair was rendered to.
+func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster target.Cluster, variant *render.Variant, result *outcome) error {
+	verdict, err := w.gate.Check(ctx, gate.Request{Snapshot: w.declared.policies, Cluster: engineCluster(cluster), Bundle: bundle.Key,
+		Commit: result.target.Commit, Manifest: variant.Manifest, Now: w.in.Now,
+		Load: func(_ context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
+			out := make(map[content.Digest][]byte, len(digests))
+			for _, digest := range digests {
+				out[digest] = variant.Judged(digest)
+			}
+			return out, nil
+		}})
+	if err != nil {
+		return err
+	}
+	result.results, result.denied = verdict.Results, ""
 	if verdict.Denied {
 		result.denied = verdict.Reason
 	}
-	return result, nil
+	return nil
 }
 
 // putAgain is how long a revision that was written counts as there: the store keeps what nobody names for longer.
@@ -196,9 +202,8 @@ func (p *planner) resolve() *target.Resolver {
 	return p.resolver.With(p.values)
 }
 
-// pairKey covers everything that a pair's outcome depends on, and nothing else: a cluster's label that neither the bundle nor
-// a policy looks at is not in it.
-func (w *planning) pairKey(ctx context.Context, bundle plannedBundle, match target.Match, cluster target.Cluster) (string, error) {
+// seesOf a cluster is the text of what policies see of it.
+func (w *planning) seesOf(cluster target.Cluster) (string, error) {
 	sees, known := w.sees[cluster.UID]
 	if !known {
 		var err error
@@ -207,6 +212,12 @@ func (w *planning) pairKey(ctx context.Context, bundle plannedBundle, match targ
 		}
 		w.sees[cluster.UID] = sees
 	}
+	return sees, nil
+}
+
+// inputsKey covers everything that what a pair renders to depends on, and nothing else: a cluster's label that the bundle does
+// not look at is not in it.
+func (w *planning) inputsKey(ctx context.Context, bundle plannedBundle, match target.Match, cluster target.Cluster) (string, error) {
 	ref := ""
 	if match.Target.Ref != nil {
 		ref = bundle.Refs[refText(*match.Target.Ref)].commit
@@ -231,11 +242,11 @@ func (w *planning) pairKey(ctx context.Context, bundle plannedBundle, match targ
 		facts = string(data)
 	}
 	data, err := json.Marshal(struct {
-		Content, Ref, Sees, Values, Facts string
-		Match                             int
-		Overlays                          []int
-		Cluster                           map[string]any
-	}{bundle.signature, ref, sees, values, facts, match.Index, match.Overlays, target.Facts(cluster, w.index.Reads(bundle.Key))})
+		Content, Ref, Values, Facts string
+		Match                       int
+		Overlays                    []int
+		Cluster                     map[string]any
+	}{bundle.signature, ref, values, facts, match.Index, match.Overlays, target.Facts(cluster, w.index.Reads(bundle.Key))})
 	if err != nil {
 		return "", fmt.Errorf("cannot compare inputs of bundle %q on cluster %q: %w", bundle.Key, cluster.Name, err)
 	}

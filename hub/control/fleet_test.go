@@ -56,6 +56,9 @@ type testFleet struct {
 	term    uint64
 	planner *planner
 	now     time.Time
+	// folder of the renderer's cache on disk, and its bound; none where it is not set.
+	folder      string
+	folderBytes int64
 
 	files    map[string]string
 	commits  int
@@ -92,7 +95,7 @@ func (f *testFleet) restart() {
 	if err != nil {
 		f.Fatal(err)
 	}
-	renderer, err := render.New(render.Config{SecretKey: []byte("key")})
+	renderer, err := render.New(render.Config{SecretKey: []byte("key"), Folder: f.folder, FolderBytes: f.folderBytes})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -195,7 +198,8 @@ func (f *testFleet) worked(do func()) Work {
 	do()
 	after := f.planner.work
 	return Work{Plans: after.Plans - before.Plans, Full: after.Full - before.Full, Pairs: after.Pairs - before.Pairs, Matched: after.Matched - before.Matched,
-		Computed: after.Computed - before.Computed, Rows: after.Rows - before.Rows, Changes: after.Changes - before.Changes}
+		Computed: after.Computed - before.Computed,
+		Judged:   after.Judged - before.Judged, Rows: after.Rows - before.Rows, Changes: after.Changes - before.Changes}
 }
 
 // state of all deliveries: "cluster bundle" with what holds or removes it.

@@ -25,6 +25,8 @@ type planInput struct {
 	// Pairs to look at, and the deliveries that there are of them.
 	Pairs      []pair
 	Deliveries map[pair]delivery.Delivery
+	// Judge are those of Pairs for which nothing changed but policies.
+	Judge map[pair]bool
 	// Relearning clusters keep what they have until their agent's report is answered.
 	Relearning map[string]bool
 	// Confirmed causes of removals.
@@ -35,11 +37,16 @@ type planInput struct {
 
 // outcome is what one pair came to, kept so that an unchanged pair costs a map look-up.
 type outcome struct {
-	key     string
-	target  delivery.Assignment
-	denied  string
-	reason  string
-	message string
+	// inputs is the key of all that it was rendered of, sees of what policies saw of the cluster.
+	inputs, sees string
+	// variant and base name what was rendered, runs the base of what is assigned; see render.Renderer.
+	variant, base, runs string
+	kinds               kinds
+	warnings            []string
+	target              delivery.Assignment
+	denied              string
+	reason              string
+	message             string
 	// waits is what the pair waits for; it is asked anew by every plan.
 	waits   string
 	results []delivery.PolicyResult
@@ -80,7 +87,7 @@ func (w *planning) pair(ctx context.Context, key pair) error {
 	cluster, present := w.index.Cluster(key.cluster)
 	if !present {
 		// A cluster that is not declared keeps what it has: its finalizer takes its bundles off.
-		delete(w.outcomes, key)
+		w.outcomes.drop(key)
 		return nil
 	}
 	current, exists := w.in.Deliveries[key]
@@ -91,6 +98,12 @@ func (w *planning) pair(ctx context.Context, key pair) error {
 			w.leaves(key, cause)
 		}
 		return nil
+	}
+	if result, known := w.outcomes.of[key]; known && there && w.in.Judge[key] {
+		if change, judged, err := w.judgePair(ctx, bundle, cluster, key, result, current); judged || err != nil {
+			w.changes = appendChange(w.changes, change)
+			return err
+		}
 	}
 	w.work.Matched++
 	match, matched, err := target.MatchDelivered(bundle.BundleDecl, w.index.Groups(), cluster, there)
@@ -109,14 +122,14 @@ func (w *planning) pair(ctx context.Context, key pair) error {
 		w.leaves(key, delivery.Cause{Kind: "target", Ref: w.in.Commit,
 			Message: fmt.Sprintf("bundle %s has no target for the cluster: %s", bundle.Key, match.Why)})
 	default:
-		delete(w.outcomes, key)
+		w.outcomes.drop(key)
 		delete(w.held, key)
 	}
 	return nil
 }
 
 func (w *planning) leaves(key pair, cause delivery.Cause) {
-	delete(w.outcomes, key)
+	w.outcomes.drop(key)
 	w.removals = append(w.removals, rollout.Removal{ClusterUID: key.cluster, Bundle: key.bundle, Cause: cause})
 }
 
@@ -124,29 +137,76 @@ func (w *planning) leaves(key pair, cause delivery.Cause) {
 func (w *planning) planPair(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match, key pair,
 	current delivery.Delivery,
 ) (*store.Change, error) {
-	result, known := w.outcomes[key]
-	inputKey, err := w.pairKey(ctx, bundle, match, cluster)
+	result, known := w.outcomes.of[key]
+	inputs, err := w.inputsKey(ctx, bundle, match, cluster)
 	if err != nil {
 		return nil, err
 	}
-	if !known || result.key != inputKey {
-		w.work.Computed++
-		result, err = w.compute(ctx, bundle, cluster, match)
-		if err != nil {
-			return nil, err
+	if known && result.inputs == inputs {
+		if change, judged, err := w.judgePair(ctx, bundle, cluster, key, result, current); judged || err != nil {
+			return change, err
 		}
-		if _, later := w.again[key]; !later {
-			result.key = inputKey
-		}
-		w.outcomes[key] = result
 	}
+	sees, err := w.seesOf(cluster)
+	if err != nil {
+		return nil, err
+	}
+	w.work.Computed++
+	computed, err := w.compute(ctx, bundle, cluster, match)
+	if err != nil {
+		return nil, err
+	}
+	computed.sees = sees
+	if _, later := w.again[key]; !later {
+		computed.inputs = inputs
+	}
+	if computed.reason != "" {
+		// What was there before stays, and what it was made of.
+		computed.base, computed.warnings = result.base, result.warnings
+	}
+	computed.runs = result.runs
+	return w.roll(ctx, bundle, cluster, key, computed, current)
+}
+
+// judgePair lets the gate see a pair again of which nothing changed but, maybe, policies. It is false where what was rendered is
+// not at hand any more.
+func (w *planning) judgePair(ctx context.Context, bundle plannedBundle, cluster target.Cluster, key pair, result outcome,
+	current delivery.Delivery,
+) (*store.Change, bool, error) {
+	sees, err := w.seesOf(cluster)
+	if err != nil {
+		return nil, false, err
+	}
+	if result.sees != sees && result.reason == "" {
+		variant := w.renderer.Known(result.variant)
+		if variant == nil {
+			return nil, false, nil
+		}
+		w.work.Judged++
+		if err := w.judge(ctx, bundle, cluster, variant, &result); err != nil {
+			return nil, false, err
+		}
+	}
+	result.sees = sees
+	change, err := w.roll(ctx, bundle, cluster, key, result, current)
+	return change, true, err
+}
+
+// roll lets the rollout move a pair to what it came to.
+func (w *planning) roll(ctx context.Context, bundle plannedBundle, cluster target.Cluster, key pair, result outcome, current delivery.Delivery,
+) (*store.Change, error) {
 	if result.reason == "" {
 		w.targets[key] = result.target
+		var err error
 		if result.waits, err = w.awaited(ctx, bundle); err != nil {
 			return nil, err
 		}
 	}
 	change := decide(w.in, key, bundle.BundleDecl, result, current, cluster.Name)
+	if result.reason == "" && (change != nil && change.Assigned != nil || rollout.Same(result.target, current.Assigned)) {
+		result.runs = result.base
+	}
+	w.outcomes.put(key, result)
 	w.noteWaiting(key, change, current, result.waits)
 	return change, nil
 }

@@ -49,7 +49,7 @@ type planner struct {
 	ranks map[delivery.Key]int
 	gone  map[delivery.Key]delivery.Cause
 	// outcomes by pair: an unchanged pair costs a map look-up.
-	outcomes map[pair]outcome
+	outcomes *outcomes
 	// pending is what is to be looked at and was not planned yet, also over a plan that failed.
 	pending pending
 	// held are the pairs whose removal waits for a person, waiting those that wait for others, by bundle.
@@ -77,8 +77,9 @@ type planner struct {
 type Work struct {
 	// Plans, and how many of them were full.
 	Plans, Full int
-	// Pairs looked at, of which the selectors were evaluated; Computed are those whose inputs had changed.
-	Pairs, Matched, Computed int
+	// Pairs looked at, of which the selectors were evaluated; Computed are those whose inputs had changed, Judged those of which
+	// only policies had.
+	Pairs, Matched, Computed, Judged int
 	// Rows of deliveries read, and Changes written.
 	Rows, Changes int
 }
@@ -89,6 +90,8 @@ type pending struct {
 	// bundles everywhere, and clusters with all their bundles, by uid.
 	bundles  map[delivery.Key]bool
 	clusters map[string]bool
+	// judge are bundles of which policies may say something else.
+	judge map[delivery.Key]bool
 }
 
 type recentRemoval struct {
@@ -115,15 +118,15 @@ func (p *planner) forget() {
 	p.again, p.put = map[pair]time.Time{}, map[content.Digest]time.Time{}
 	p.pending.clear()
 	if p.outcomes == nil {
-		p.outcomes = map[pair]outcome{}
+		p.outcomes = newOutcomes()
 	}
 }
 
 func (n *pending) clear() {
-	n.pairs, n.bundles, n.clusters = map[pair]bool{}, map[delivery.Key]bool{}, map[string]bool{}
+	n.pairs, n.bundles, n.clusters, n.judge = map[pair]bool{}, map[delivery.Key]bool{}, map[string]bool{}, map[delivery.Key]bool{}
 }
 
-func (n *pending) empty() bool { return len(n.pairs)+len(n.bundles)+len(n.clusters) == 0 }
+func (n *pending) empty() bool { return len(n.pairs)+len(n.bundles)+len(n.clusters)+len(n.judge) == 0 }
 
 // takeDeclared takes over what the repos declare now, and notes the bundles that changed.
 func (p *planner) takeDeclared(declared declaration) {
@@ -210,6 +213,24 @@ func (p *planner) suspensionsOver(now time.Time) {
 	}
 }
 
+// takePolicies notes the bundles with objects that policies may judge otherwise now.
+func (p *planner) takePolicies(before *engine.Snapshot) {
+	touches := p.declared.policies.Since(before)
+	known := map[kinds]bool{}
+	for key, all := range p.outcomes.kinds {
+		for kinds := range all {
+			touched, asked := known[kinds]
+			if !asked {
+				touched = kinds.any(touches)
+				known[kinds] = touched
+			}
+			if touched {
+				p.pending.judge[key] = true
+			}
+		}
+	}
+}
+
 // noteAll notes everything: all pairs that there may be.
 func (p *planner) noteAll() {
 	for key := range p.bundles {
@@ -218,75 +239,6 @@ func (p *planner) noteAll() {
 	for key := range p.gone {
 		p.pending.bundles[key] = true
 	}
-}
-
-// gather reads the deliveries of what is pending, and says which pairs there are.
-func (p *planner) gather(ctx context.Context, namespace string, full bool) (pairs []pair, deliveries map[pair]delivery.Delivery, err error) {
-	found := maps.Clone(p.pending.pairs)
-	deliveries = map[pair]delivery.Delivery{}
-	read := func(filter store.DeliveryFilter) error {
-		rows, err := p.store.Deliveries(ctx, filter)
-		p.work.Rows += len(rows)
-		for _, row := range rows {
-			key := pair{row.ClusterUID, row.Bundle}
-			deliveries[key] = row
-			if p.pending.bundles[row.Bundle] || p.pending.clusters[row.ClusterUID] || full {
-				found[key] = true
-			}
-		}
-		return err
-	}
-	for key := range p.pending.bundles {
-		for _, uid := range p.index.Clusters(key) {
-			found[pair{uid, key}] = true
-		}
-	}
-	for uid := range p.pending.clusters {
-		for _, key := range p.index.Bundles(uid) {
-			found[pair{uid, key}] = true
-		}
-	}
-	if full {
-		if err := read(store.DeliveryFilter{Namespace: namespace}); err != nil {
-			return nil, nil, err
-		}
-		return p.sorted(found), deliveries, nil
-	}
-	for key := range p.pending.bundles {
-		if err := read(store.DeliveryFilter{Bundle: key}); err != nil {
-			return nil, nil, err
-		}
-	}
-	for uid := range p.pending.clusters {
-		if err := read(store.DeliveryFilter{ClusterUID: uid}); err != nil {
-			return nil, nil, err
-		}
-	}
-	single := byCluster(p.pending.pairs)
-	for _, uid := range slices.Sorted(maps.Keys(single)) {
-		filter := store.DeliveryFilter{ClusterUID: uid, Bundles: single[uid]}
-		if p.pending.clusters[uid] {
-			continue
-		}
-		if len(filter.Bundles) > manyBundles {
-			filter.Bundles = nil
-		}
-		if err := read(filter); err != nil {
-			return nil, nil, err
-		}
-	}
-	return p.sorted(found), deliveries, nil
-}
-
-// manyBundles is from when on reading all rows of a cluster is cheaper than naming those wanted.
-const manyBundles = 200
-
-func byCluster(pairs map[pair]bool) map[string][]delivery.Key {
-	out := map[string][]delivery.Key{}
-	for key := range pairs {
-		out[key.cluster] = append(out[key.cluster], key.bundle)
-	}
-	return out
 }
 
 // sorted puts bundles after those that they wait for.

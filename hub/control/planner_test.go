@@ -41,7 +41,13 @@ func TestPlanTouchesOnlyWhatChanged(t *testing.T) {
 		"Read":        {"a label that one bundle reads is one pair", func(f *testFleet) { f.cluster("c1", "env=prod", "zone=c") }, Work{Plans: 1, Pairs: 1, Matched: 1, Computed: 1, Rows: 1, Changes: 1}},
 		"Flip":        {"a cluster that changes sides concerns those of both", func(f *testFleet) { f.cluster("c1", "env=dev", "zone=a") }, Work{Plans: 1, Pairs: 3, Matched: 3, Computed: 1, Rows: 2, Changes: 3}},
 		"NewCluster":  {"a new cluster concerns itself alone", func(f *testFleet) { f.cluster("c4", "env=dev") }, Work{Plans: 1, Pairs: 2, Matched: 2, Computed: 2, Changes: 2}},
-		"Policy":      {"a label that a policy reads concerns all that runs there", func(f *testFleet) { f.cluster("c1", "env=prod", "zone=a", "locked=no") }, Work{Plans: 1, Pairs: 3, Matched: 3, Computed: 3, Rows: 3}},
+		"Policy":      {"a label that a policy reads concerns all that runs there", func(f *testFleet) { f.cluster("c1", "env=prod", "zone=a", "locked=no") }, Work{Plans: 1, Pairs: 3, Matched: 3, Judged: 3, Rows: 3}},
+		"PolicyText": {"a policy's change is judged anew, and neither targeted nor rendered", func(f *testFleet) {
+			f.commit(map[string]string{"policies/p.rego": strings.Replace(f.files["policies/p.rego"], `"no"`, `"not so"`, 1)})
+		}, Work{Plans: 1, Pairs: 8, Judged: 8, Rows: 8}},
+		"OtherKinds": {"a policy about what nobody has concerns nobody", func(f *testFleet) {
+			f.commit(map[string]string{"policies/q.rego": strings.NewReplacer("package p", "package q", "ConfigMap", "Deployment.apps").Replace(f.files["policies/p.rego"])})
+		}, Work{Plans: 1}},
 		"Bundle": {"a bundle's change concerns its clusters", func(f *testFleet) {
 			f.commit(map[string]string{"bundles/dev/object.yaml": strings.Replace(object, "x: a", "x: b", 1)})
 		}, Work{Plans: 1, Pairs: 1, Matched: 1, Computed: 1, Rows: 1, Changes: 1}},

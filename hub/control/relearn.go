@@ -142,7 +142,7 @@ func (c *Controller) noteUnclaimed(uid string, answer relearned) {
 
 func (p *planner) outcomesOf(uid string) map[delivery.Key]outcome {
 	out := map[delivery.Key]outcome{}
-	for key, result := range p.outcomes {
+	for key, result := range p.outcomes.of {
 		if key.cluster == uid {
 			out[key.bundle] = result
 		}

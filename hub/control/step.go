@@ -55,12 +55,13 @@ func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, e
 		p.planned = n.Now
 		return 0, nil
 	}
-	pairs, deliveries, err := p.gather(ctx, n.Namespace, full)
+	found, err := p.gather(ctx, n.Namespace, full)
 	if err != nil {
 		return 0, err
 	}
-	changes, err := p.plan(ctx, planInput{Namespace: n.Namespace, Pairs: pairs, Deliveries: deliveries, Relearning: n.Relearning,
-		Confirmed: n.Confirmed, Commit: n.Declared.commit(), Now: n.Now})
+	pairs := p.sorted(found.pairs)
+	changes, err := p.plan(ctx, planInput{Namespace: n.Namespace, Pairs: pairs, Deliveries: found.deliveries, Judge: found.judge,
+		Relearning: n.Relearning, Confirmed: n.Confirmed, Commit: n.Declared.commit(), Now: n.Now})
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +71,11 @@ func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, e
 	p.pending.clear()
 	p.complete, p.planned = true, n.Now
 	if full {
-		p.forgetOutcomes(pairs)
+		p.outcomes.keepOnly(pairs)
+	}
+	if full || p.outcomes.basesMoved {
+		p.renderer.Hold(n.Namespace, maps.Keys(p.outcomes.bases))
+		p.outcomes.basesMoved = false
 	}
 	return len(changes), nil
 }
@@ -135,17 +140,10 @@ func (p *planner) take(ctx context.Context, n news) error {
 	p.takeRelearning(n.Relearning)
 	p.suspensionsOver(n.Now)
 	p.takeValues(n.Namespace)
-	if policiesBefore != n.Declared.policies || !p.complete {
+	if p.complete {
+		p.takePolicies(policiesBefore)
+	} else {
 		p.noteAll()
 	}
 	return p.dependenciesMoved(ctx)
-}
-
-// forgetOutcomes drops those of pairs that a full plan did not look at: nothing is known of them any more.
-func (p *planner) forgetOutcomes(planned []pair) {
-	looked := make(map[pair]bool, len(planned))
-	for _, key := range planned {
-		looked[key] = true
-	}
-	maps.DeleteFunc(p.outcomes, func(key pair, _ outcome) bool { return !looked[key] })
 }

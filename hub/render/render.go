@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -121,8 +122,8 @@ type Variant struct {
 	Required []string
 	// Warnings of the renderer, for the bundle's author.
 	Warnings []string
-	// BaseKey names the base; see Hold.
-	BaseKey string
+	// Key finds the variant again, see Known; BaseKey names the base, see Hold.
+	Key, BaseKey string
 	// Secret says that every object is treated as a Secret is.
 	Secret bool
 
@@ -231,6 +232,7 @@ func (r *Renderer) variant(ctx context.Context, in Input, plan basePlan) (*Varia
 		if err != nil {
 			return nil, err
 		}
+		variant.Key = key
 		r.variants.put(key, variant)
 		return variant, nil
 	})
@@ -241,6 +243,12 @@ func (r *Renderer) variant(ctx context.Context, in Input, plan basePlan) (*Varia
 		r.stats.variantHits.Add(1)
 	}
 	return variant.(*Variant), nil
+}
+
+// Known is a variant that was made a while ago, by its Key; nil where it is not at hand any more.
+func (r *Renderer) Known(key string) *Variant {
+	variant, _ := r.variants.get(key)
+	return variant
 }
 
 // over lays the post layer over a base.
@@ -262,19 +270,19 @@ func (r *Renderer) over(in Input, plan basePlan, base *base, kept keptValues) (*
 	return variant, nil
 }
 
-// Hold says which bases must stay on disk, by Variant.BaseKey, instead of those that it was told before: those of every
-// assignment.
-func (r *Renderer) Hold(baseKeys map[string]bool) {
+// Hold says which bases must stay on disk, by Variant.BaseKey, instead of those that it was told before for the same namespace:
+// those of every assignment. What it was told last is kept over restarts.
+func (r *Renderer) Hold(namespace string, baseKeys iter.Seq[string]) {
 	if r.disk == nil {
 		return
 	}
-	held := make([]string, 0, 2*len(baseKeys))
+	var held []string
 	for key := range baseKeys {
 		// Without what was asked at the first look-up, the base would not be found.
 		first, _, _ := strings.Cut(key, ".")
 		held = append(held, baseEntry+key, usesEntry+first)
 	}
-	if err := r.disk.Hold(held); err != nil {
+	if err := r.disk.Hold(namespace, held); err != nil {
 		r.log.Warn("cannot hold renderings", "error", err)
 	}
 }

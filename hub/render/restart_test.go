@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -90,7 +91,7 @@ func TestHeldBaseStays(t *testing.T) {
 	folder := t.TempDir()
 	r := onDisk(t, folder, 12_000)
 	held := mustRender(t, r, richInput("held"))
-	r.Hold(map[string]bool{held.BaseKey: true})
+	r.Hold("fleet", slices.Values([]string{held.BaseKey}))
 	others := func(r *Renderer) {
 		for i := range 30 {
 			mustRender(t, r, richInput(fmt.Sprint(i)))

@@ -52,3 +52,40 @@ func TestSees(t *testing.T) {
 		t.Errorf("no policies see nothing: %v", err)
 	}
 }
+
+func TestSince(t *testing.T) {
+	module := func(name, kinds, rule string) engine.File {
+		return engine.File{Path: "policies/" + name + ".rego", Text: "# METADATA\n# custom:\n#   input: periplus\n#   kinds: [" + kinds + "]\npackage " +
+			name + "\n\ndeny contains \"" + rule + "\" if input.object\n"}
+	}
+	load := func(source engine.Source) *engine.Snapshot {
+		s, refused := engine.Load(source, nil)
+		if len(refused) > 0 {
+			t.Fatal(refused)
+		}
+		return s
+	}
+	binding := engine.Binding{Source: "policies/b.yaml:1"}
+	binding.Metadata.Name, binding.Spec.Policy, binding.Spec.Action = "b", "q", "audit"
+	p, q := module("p", "ConfigMap", "x"), module("q", "Deployment.apps", "x")
+	cases := map[string]struct {
+		reason              string
+		before, after       *engine.Snapshot
+		configMap, workload bool
+	}{
+		"Same":    {"Nothing changed.", load(engine.Source{Modules: []engine.File{p, q}}), load(engine.Source{Modules: []engine.File{q, p}}), false, false},
+		"Text":    {"One policy's text concerns its kinds.", load(engine.Source{Modules: []engine.File{p, q}}), load(engine.Source{Modules: []engine.File{module("p", "ConfigMap", "y"), q}}), true, false},
+		"Gone":    {"As does its end.", load(engine.Source{Modules: []engine.File{p, q}}), load(engine.Source{Modules: []engine.File{p}}), false, true},
+		"First":   {"And its begin.", nil, load(engine.Source{Modules: []engine.File{p}}), true, false},
+		"Kinds":   {"The kinds that it had and has count.", load(engine.Source{Modules: []engine.File{p}}), load(engine.Source{Modules: []engine.File{module("p", "Deployment.apps", "x")}}), true, true},
+		"Binding": {"A binding concerns its policy.", load(engine.Source{Modules: []engine.File{p, q}}), load(engine.Source{Modules: []engine.File{p, q}, Bindings: []engine.Binding{binding}}), false, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			touches := tc.after.Since(tc.before)
+			if touches("", "ConfigMap") != tc.configMap || touches("apps", "Deployment") != tc.workload {
+				t.Errorf("%s: ConfigMap %t, Deployment %t", tc.reason, touches("", "ConfigMap"), touches("apps", "Deployment"))
+			}
+		})
+	}
+}

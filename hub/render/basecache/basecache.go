@@ -57,9 +57,11 @@ type Cache struct {
 	// entries by file name; order has the one used last in front.
 	entries map[string]*list.Element
 	order   *list.List
-	// held are file names; holds is what Hold was given last, as it is kept on disk.
+	// held are file names; holds are those that each owner gave last, sorted, as they are kept on disk.
 	held  map[string]bool
-	holds string
+	holds map[string][]string
+	// holding is held while they are written.
+	holding sync.Mutex
 }
 
 type entry struct {
@@ -87,7 +89,8 @@ func Open(cfg Config) (*Cache, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	c := &Cache{folder: cfg.Folder, aead: aead, limit: cfg.Bytes, now: cfg.Now, entries: map[string]*list.Element{}, order: list.New(), held: map[string]bool{}}
+	c := &Cache{folder: cfg.Folder, aead: aead, limit: cfg.Bytes, now: cfg.Now, entries: map[string]*list.Element{}, order: list.New(),
+		held: map[string]bool{}, holds: map[string][]string{}}
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the render cache: %w", err)
 	}

@@ -84,7 +84,10 @@ func TestSurvivesRestart(t *testing.T) {
 func TestHeldStays(t *testing.T) {
 	w := newWorld(t, 300)
 	w.put("held", 100)
-	if err := w.Hold([]string{"held", "later"}); err != nil {
+	if err := w.Hold("one", []string{"held", "later"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Hold("other", []string{"others"}); err != nil {
 		t.Fatal(err)
 	}
 	w.restart([]byte("key"), 300)
@@ -98,8 +101,10 @@ func TestHeldStays(t *testing.T) {
 			t.Errorf("%q is gone: what is held stays, over restarts and above the limit, and so does what was written last", key)
 		}
 	}
-	if err := w.Hold(nil); err != nil {
-		t.Fatal(err)
+	for _, owner := range []string{"one", "other"} {
+		if err := w.Hold(owner, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if size, _ := w.Size(); size > 300 {
 		t.Errorf("what nobody holds any more leaves: %d bytes", size)

@@ -11,26 +11,44 @@ import (
 // heldFile keeps the names that are held over a restart: until the hub has planned again, it does not know what to hold.
 const heldFile = "held"
 
-// Hold says which entries must not be evicted, instead of those that it was told before. Keys without an entry mean nothing
-// until they have one.
-func (c *Cache) Hold(keys []string) error {
-	held := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		held[nameOf(key)] = true
+// Hold says which entries an owner must not lose to eviction, instead of those that it named before; none lets go of all. Keys
+// without an entry mean nothing until they have one.
+func (c *Cache) Hold(owner string, keys []string) error {
+	files := make([]string, len(keys))
+	for i, key := range keys {
+		files[i] = nameOf(key)
 	}
-	data, err := json.Marshal(slices.Sorted(maps.Keys(held)))
+	slices.Sort(files)
+	files = slices.Compact(files)
+	// What is written is never older than what is in force: the next call waits for this one.
+	c.holding.Lock()
+	defer c.holding.Unlock()
+	c.mu.Lock()
+	if slices.Equal(c.holds[owner], files) {
+		c.mu.Unlock()
+		return nil
+	}
+	if c.holds[owner] = files; len(files) == 0 {
+		delete(c.holds, owner)
+	}
+	c.index()
+	c.evict("")
+	data, err := json.Marshal(c.holds)
+	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	same := c.holds == string(data)
-	c.held, c.holds = held, string(data)
-	c.evict("")
-	c.mu.Unlock()
-	if same {
-		return nil
-	}
 	return write(filepath.Join(c.folder, heldFile), c.seal(heldFile, data))
+}
+
+// index puts together what all owners hold.
+func (c *Cache) index() {
+	c.held = map[string]bool{}
+	for _, files := range c.holds {
+		for _, file := range files {
+			c.held[file] = true
+		}
+	}
 }
 
 func (c *Cache) restoreHeld() {
@@ -39,12 +57,10 @@ func (c *Cache) restoreHeld() {
 		return
 	}
 	data, err := c.open(heldFile, sealed)
-	var files []string
-	if err != nil || json.Unmarshal(data, &files) != nil {
+	holds := map[string][]string{}
+	if err != nil || json.Unmarshal(data, &holds) != nil {
 		return
 	}
-	for _, file := range files {
-		c.held[file] = true
-	}
-	c.holds = string(data)
+	maps.Copy(c.holds, holds)
+	c.index()
 }
