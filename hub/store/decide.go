@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -90,13 +89,28 @@ func (s *Store) applyCluster(ctx context.Context, tx bun.Tx, uid string, changes
 		return false, err
 	}
 	generation := uint64(cluster.Generation) + 1
+	known, err := deliveryRows(ctx, tx, uid, changes)
+	if err != nil {
+		return false, err
+	}
+	batch := decided{rows: map[delivery.Key]*deliveryRow{}}
 	raised := false
 	for _, change := range changes {
-		moved, err := s.applyOne(ctx, tx, cluster, generation, &hash, change)
+		row := known[change.Bundle]
+		if row == nil {
+			row = &deliveryRow{ClusterUID: uid, Bundle: string(change.Bundle), Namespace: cluster.Namespace, Cluster: cluster.Name,
+				Target: "{}", Assigned: "{}", Previous: "{}"}
+			known[change.Bundle] = row
+		}
+		moved, err := s.applyOne(row, generation, &hash, change)
 		if err != nil {
 			return false, err
 		}
+		batch.add(row, change)
 		raised = raised || moved
+	}
+	if err := s.writeDecided(ctx, tx, batch); err != nil {
+		return false, err
 	}
 	if !raised {
 		return false, nil
@@ -119,24 +133,15 @@ func (s *Store) lockCluster(ctx context.Context, tx bun.Tx, uid string) (*cluste
 	return row, err
 }
 
-func (s *Store) applyOne(ctx context.Context, tx bun.Tx, cluster *clusterRow, generation uint64, hash *content.Hash, change Change) (bool, error) {
-	row := &deliveryRow{}
-	err := tx.NewSelect().Model(row).Where("cluster_uid = ? AND bundle = ?", change.ClusterUID, string(change.Bundle)).Scan(ctx)
-	fresh := errors.Is(err, sql.ErrNoRows)
-	if err != nil && !fresh {
-		return false, err
-	}
-	if fresh {
-		row = &deliveryRow{ClusterUID: change.ClusterUID, Bundle: string(change.Bundle), Namespace: cluster.Namespace, Cluster: cluster.Name,
-			Target: "{}", Assigned: "{}", Previous: "{}"}
-	}
+// applyOne brings one row to what the change says.
+func (s *Store) applyOne(row *deliveryRow, generation uint64, hash *content.Hash, change Change) (moved bool, err error) {
 	before, err := row.delivery()
 	if err != nil {
 		return false, err
 	}
 	after := before
 	change.into(&after, generation)
-	moved := !sameEntry(entryOf(before), entryOf(after)) || !proto.Equal(tombstone(before), tombstone(after))
+	moved = !sameEntry(entryOf(before), entryOf(after)) || !proto.Equal(tombstone(before), tombstone(after))
 	if moved {
 		after.Generation = generation
 		if old := entryOf(before); old != nil {
@@ -146,15 +151,7 @@ func (s *Store) applyOne(ctx context.Context, tx bun.Tx, cluster *clusterRow, ge
 			*hash = hash.Add(content.EntryHash(now))
 		}
 	}
-	if err := s.writeDelivery(ctx, tx, row, after); err != nil {
-		return false, err
-	}
-	if change.Results != nil {
-		if err := writeResults(ctx, tx, row, *change.Results); err != nil {
-			return false, err
-		}
-	}
-	return moved, s.writeEvents(ctx, tx, change.Events)
+	return moved, s.encode(row, after)
 }
 
 // into carries out the change on a delivery.
@@ -200,72 +197,6 @@ func sameEntry(a, b *linkv1.Entry) bool {
 		return a == nil && b == nil
 	}
 	return content.EntryHash(a) == content.EntryHash(b)
-}
-
-// writeDelivery writes the delivery over its row.
-func (s *Store) writeDelivery(ctx context.Context, tx bun.Tx, row *deliveryRow, d delivery.Delivery) error {
-	var err error
-	if row.TargetRevision, row.Target, err = encodeAssignment(d.Target); err != nil {
-		return err
-	}
-	if row.AssignedRevision, row.Assigned, err = encodeAssignment(d.Assigned); err != nil {
-		return err
-	}
-	if row.PreviousRevision, row.Previous, err = encodeAssignment(d.Previous); err != nil {
-		return err
-	}
-	row.Tombstone = ""
-	if d.Tombstone != nil {
-		data, err := json.Marshal(d.Tombstone)
-		if err != nil {
-			return err
-		}
-		row.Tombstone = string(data)
-	}
-	row.Reason, row.Message, row.Generation, row.State = d.Reason, d.Message, int64(d.Generation), d.State()
-	row.Updated = micros(s.now())
-	_, err = tx.NewInsert().Model(row).On("CONFLICT (cluster_uid, bundle) DO UPDATE").
-		Set("target_revision = EXCLUDED.target_revision").Set("target = EXCLUDED.target").
-		Set("assigned_revision = EXCLUDED.assigned_revision").Set("assigned = EXCLUDED.assigned").
-		Set("previous_revision = EXCLUDED.previous_revision").Set("previous = EXCLUDED.previous").
-		Set("tombstone = EXCLUDED.tombstone").Set("reason = EXCLUDED.reason").Set("message = EXCLUDED.message").
-		Set("generation = EXCLUDED.generation").Set("state = EXCLUDED.state").Set("updated = EXCLUDED.updated").Exec(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot write delivery of %s: %w", d.Bundle, err)
-	}
-	return nil
-}
-
-func writeResults(ctx context.Context, tx bun.Tx, of *deliveryRow, results []delivery.PolicyResult) error {
-	_, err := tx.NewDelete().Table("policy_results").Where("cluster_uid = ? AND bundle = ?", of.ClusterUID, of.Bundle).Exec(ctx)
-	if err != nil || len(results) == 0 {
-		return err
-	}
-	var rows []*policyRow
-	for _, r := range results {
-		rows = append(rows, &policyRow{ClusterUID: of.ClusterUID, Bundle: of.Bundle, Namespace: of.Namespace, Cluster: of.Cluster,
-			Policy: r.Policy, Action: r.Action, Result: r.Result, ObjectGroup: r.Object.Group, Kind: r.Object.Kind,
-			ObjectNamespace: r.Object.Namespace, Name: r.Object.Name, Message: r.Message, Source: r.Source,
-			PolicySource: r.PolicySource, Exemption: r.Exemption})
-	}
-	_, err = tx.NewInsert().Model(&rows).Exec(ctx)
-	return err
-}
-
-func (s *Store) writeEvents(ctx context.Context, tx bun.Tx, events []delivery.Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	var rows []*historyRow
-	for _, e := range events {
-		if e.Time.IsZero() {
-			e.Time = s.now()
-		}
-		rows = append(rows, &historyRow{Time: micros(e.Time), Namespace: e.Namespace, Cluster: e.Cluster, Bundle: e.Bundle, Type: e.Type,
-			FromValue: e.From, ToValue: e.To, CommitSha: e.Commit, Actor: e.Actor, Message: e.Message})
-	}
-	_, err := tx.NewInsert().Model(&rows).Exec(ctx)
-	return err
 }
 
 // Deliveries that the filter chooses, by cluster and bundle.
