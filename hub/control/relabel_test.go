@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ const (
 	relabelTiers = 300
 )
 
+const relabelPolicy = "# METADATA\n# custom:\n#   input: periplus\n#   kinds: [ConfigMap]\npackage p\n\ndeny contains \"no\" if input.object.data.y == \"no\"\n"
+
 // relabelFleet is planned and written: 5,000 clusters with 10 bundles each, one of which reads another label.
 func relabelFleet(b *testing.B) (f *testFleet, full time.Duration) {
 	f = newTestFleet(b)
@@ -32,6 +35,7 @@ func relabelFleet(b *testing.B) (f *testFleet, full time.Duration) {
 		files["bundles/"+name+"/object.yaml"] = object
 	}
 	f.commit(files)
+	files["policies/p.rego"] = relabelPolicy
 	var rows []delivery.Cluster
 	for i := range relabelClusters {
 		c := target.Cluster{UID: fmt.Sprintf("uid-%d", i), Namespace: "fleet", Name: fmt.Sprintf("c%d", i),
@@ -85,12 +89,17 @@ func BenchmarkRelabel(b *testing.B) {
 		b.ReportMetric(time.Since(start).Seconds(), name+"-s")
 		b.ReportMetric(float64(work.Pairs), name+"-pairs")
 		b.ReportMetric(float64(work.Rows), name+"-rows")
+		b.ReportMetric(float64(work.Matched), name+"-selectors")
 	}
 	measure("unmentioned", func() { flip(4000, "owner", "somebody") })
 	measure("read", func() { flip(4001, "region", "elsewhere") })
 	measure("new-cluster", func() { f.cluster("new", "tier=t1", "region=r1"); f.plan() })
 	f.commit(map[string]string{"bundles/b0001/object.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other, namespace: default}\ndata: {x: b}\n"})
 	measure("bundle", func() { f.plan() })
+	f.commit(map[string]string{"policies/q.rego": strings.NewReplacer("package p", "package q", "ConfigMap", "Deployment.apps").Replace(relabelPolicy)})
+	measure("policy-of-other-kinds", func() { f.plan() })
+	f.commit(map[string]string{"policies/p.rego": strings.Replace(relabelPolicy, `"no"`, `"never"`, 1)})
+	measure("policy", func() { f.plan() })
 	b.ReportMetric(full.Seconds(), "full-plan-s")
 	rows, err := f.store.Deliveries(b.Context(), store.DeliveryFilter{ClusterUID: "uid-1"})
 	if err != nil || len(rows) != 2*relabelBundles/relabelTiers {
