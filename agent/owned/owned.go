@@ -51,6 +51,16 @@ func ParsePointer(text string) Pointer {
 	return parts
 }
 
+// String writes the pointer as RFC 6901 has it.
+func (p Pointer) String() string {
+	var text strings.Builder
+	for _, segment := range p {
+		text.WriteByte('/')
+		text.WriteString(strings.ReplaceAll(strings.ReplaceAll(segment, "~", "~0"), "/", "~1"))
+	}
+	return text.String()
+}
+
 // under says that p is at or below other.
 func (p Pointer) under(other Pointer) bool {
 	return len(p) >= len(other) && slices.Equal(p[:len(other)], other)
@@ -110,12 +120,8 @@ func Others(live *unstructured.Unstructured) []string {
 
 // appliedFields is the fieldsV1 of what the agent applied.
 func appliedFields(live *unstructured.Unstructured) map[string]any {
-	metadata, _ := live.Object["metadata"].(map[string]any)
-	entries, _ := metadata["managedFields"].([]any)
-	for _, entry := range entries {
-		entry, _ := entry.(map[string]any)
-		part, _ := entry["subresource"].(string)
-		if entry["manager"] == kube.FieldManager && entry["operation"] == "Apply" && part == "" {
+	for _, entry := range managers(live) {
+		if isOurs(entry) {
 			fields, _ := entry["fieldsV1"].(map[string]any)
 			return fields
 		}
