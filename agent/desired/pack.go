@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -104,24 +105,42 @@ func splitDigests(text string) []content.Digest {
 	return digests
 }
 
+// Encoders and decoders are large to make and are used for a moment, often: what the collector leaves of them is used
+// again, and an agent at rest has none.
+var (
+	encoders = sync.Pool{New: func() any {
+		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
+		return pooled[*zstd.Encoder]{encoder, err}
+	}}
+	decoders = sync.Pool{New: func() any {
+		decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(64<<20))
+		return pooled[*zstd.Decoder]{decoder, err}
+	}}
+)
+
+type pooled[T any] struct {
+	coder T
+	err   error
+}
+
 // Compress is zstd in one frame, with little memory.
 func Compress(data []byte) ([]byte, error) {
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("cannot compress: %w", err)
+	p := encoders.Get().(pooled[*zstd.Encoder])
+	if p.err != nil {
+		return nil, fmt.Errorf("cannot compress: %w", p.err)
 	}
-	defer func() { _ = encoder.Close() }()
-	return encoder.EncodeAll(data, nil), nil
+	defer encoders.Put(p)
+	return p.coder.EncodeAll(data, nil), nil
 }
 
 // Decompress reads what Compress wrote, up to 64 MiB.
 func Decompress(data []byte) ([]byte, error) {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(64<<20))
-	if err != nil {
-		return nil, fmt.Errorf("cannot decompress: %w", err)
+	p := decoders.Get().(pooled[*zstd.Decoder])
+	if p.err != nil {
+		return nil, fmt.Errorf("cannot decompress: %w", p.err)
 	}
-	defer decoder.Close()
-	raw, err := decoder.DecodeAll(data, nil)
+	defer decoders.Put(p)
+	raw, err := p.coder.DecodeAll(data, nil)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decompress: %w", err)
 	}

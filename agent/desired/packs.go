@@ -14,21 +14,22 @@ import (
 
 // flush writes all staged content into packs.
 func (s *Store) flush(ctx context.Context) error {
-	kinds := map[bool]map[content.Digest][]byte{false: {}, true: {}}
-	for digest, blob := range s.staged {
-		kinds[s.revisions[digest]][digest] = blob
+	// What came together is needed together: in the order of arrival a bundle's objects stand in one pack, or two.
+	kinds := map[bool][]content.Digest{}
+	for _, digest := range s.arrived {
+		kinds[s.revisions[digest]] = append(kinds[s.revisions[digest]], digest)
 	}
-	for manifest, blobs := range kinds {
-		if _, err := s.write(ctx, manifest, blobs); err != nil {
+	for manifest, digests := range kinds {
+		if _, err := s.write(ctx, manifest, digests, s.staged); err != nil {
 			return err
 		}
 	}
-	s.staged, s.stagedSize = map[content.Digest][]byte{}, 0
+	s.staged, s.stagedSize, s.arrived = map[content.Digest][]byte{}, 0, nil
 	return nil
 }
 
-// write packs blobs, as many packs as the limits ask for, and says their names.
-func (s *Store) write(ctx context.Context, manifest bool, blobs map[content.Digest][]byte) (names []string, err error) {
+// write packs blobs in this order, as many packs as the limits ask for, and says their names.
+func (s *Store) write(ctx context.Context, manifest bool, digests []content.Digest, blobs map[content.Digest][]byte) (names []string, err error) {
 	group, size := map[content.Digest][]byte{}, 0
 	finish := func() error {
 		if len(group) == 0 {
@@ -38,7 +39,7 @@ func (s *Store) write(ctx context.Context, manifest bool, blobs map[content.Dige
 		names, group, size = append(names, name), map[content.Digest][]byte{}, 0
 		return err
 	}
-	for _, digest := range slices.Sorted(maps.Keys(blobs)) {
+	for _, digest := range digests {
 		if size+len(blobs[digest]) > maxPackRaw || len(group) == maxPackBlobs {
 			if err := finish(); err != nil {
 				return nil, err
@@ -139,7 +140,7 @@ func (s *Store) sweep(ctx context.Context) error {
 			maps.DeleteFunc(blobs, func(digest content.Digest, _ []byte) bool { return !live[digest] })
 			maps.Copy(joined, blobs)
 		}
-		names, err := s.write(ctx, manifest, joined)
+		names, err := s.write(ctx, manifest, slices.Sorted(maps.Keys(joined)), joined)
 		if err != nil {
 			return err
 		}
@@ -159,6 +160,7 @@ func (s *Store) sweep(ctx context.Context) error {
 
 // drop removes a pack: its first part first, so that what is left of it can no longer be seen as a pack.
 func (s *Store) drop(ctx context.Context, p held) error {
+	s.warm.forget(p.name)
 	for _, digest := range p.digests {
 		if s.where[digest] == p.name {
 			delete(s.where, digest)

@@ -52,6 +52,10 @@ type Store struct {
 	// staged content is not in the cluster yet: it is packed once it fills a pack, at the latest when its set is accepted.
 	staged     map[content.Digest][]byte
 	stagedSize int
+	// arrived is the order in which staged content came.
+	arrived []content.Digest
+	// warm holds packs that were read a moment ago.
+	warm warm
 	// revisions are the manifests that were asked for: they are packed apart, so that a start reads few packs.
 	revisions map[content.Digest]bool
 	manifests map[content.Digest]content.Manifest
@@ -142,6 +146,7 @@ func (s *Store) Put(ctx context.Context, blobs map[string][]byte) error {
 		if !s.has(digest) {
 			s.staged[digest] = blob
 			s.stagedSize += len(blob)
+			s.arrived = append(s.arrived, digest)
 		}
 		if s.stagedSize > maxPackRaw {
 			if err := s.flush(ctx); err != nil {
@@ -220,7 +225,7 @@ func (s *Store) manifest(ctx context.Context, revision content.Digest) (content.
 		if !held {
 			return content.Manifest{}, fmt.Errorf("the manifest of revision %s is not held in this cluster: the hub is needed", revision)
 		}
-		blobs, err := s.read(ctx, s.packs[name])
+		blobs, err := s.recall(ctx, s.packs[name])
 		if err != nil {
 			return content.Manifest{}, err
 		}
@@ -257,7 +262,7 @@ func (s *Store) Content(ctx context.Context, digests []content.Digest) (map[cont
 		}
 	}
 	for name := range packs {
-		blobs, err := s.read(ctx, s.packs[name])
+		blobs, err := s.recall(ctx, s.packs[name])
 		if err != nil {
 			return nil, err
 		}
