@@ -14,6 +14,8 @@ const (
 	ConditionProvisioned = "Provisioned"
 	// ConditionAgentInstalled is True when the hub installed the agent's chart in a provisioned cluster.
 	ConditionAgentInstalled = "AgentInstalled"
+	// ConditionRenderWarnings is True while a renderer warns of something in the bundle (Bundle).
+	ConditionRenderWarnings = "RenderWarnings"
 	// ConditionRelearning is True while the hub learns what the cluster runs after a restore of its store.
 	ConditionRelearning = "Relearning"
 )

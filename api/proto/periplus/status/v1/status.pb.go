@@ -932,8 +932,11 @@ type Bundle struct {
 	Path      string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
 	Commit    string                 `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
 	// Why a newer version was refused; empty when it was not.
-	Frozen        string  `protobuf:"bytes,6,opt,name=frozen,proto3" json:"frozen,omitempty"`
-	Deliveries    *Totals `protobuf:"bytes,7,opt,name=deliveries,proto3" json:"deliveries,omitempty"`
+	Frozen     string  `protobuf:"bytes,6,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	Deliveries *Totals `protobuf:"bytes,7,opt,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// What the renderer warns of: the first few, and how many there are.
+	Warnings      []string `protobuf:"bytes,8,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	WarningCount  int32    `protobuf:"varint,9,opt,name=warning_count,json=warningCount,proto3" json:"warning_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1015,6 +1018,20 @@ func (x *Bundle) GetDeliveries() *Totals {
 		return x.Deliveries
 	}
 	return nil
+}
+
+func (x *Bundle) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *Bundle) GetWarningCount() int32 {
+	if x != nil {
+		return x.WarningCount
+	}
+	return 0
 }
 
 type ListBundlesResponse struct {
@@ -3467,7 +3484,7 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x14ListClustersResponse\x121\n" +
 	"\x05items\x18\x01 \x03(\v2\x1b.periplus.status.v1.ClusterR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\"\xce\x01\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\"\x8f\x02\n" +
 	"\x06Bundle\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3477,7 +3494,9 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x06frozen\x18\x06 \x01(\tR\x06frozen\x12:\n" +
 	"\n" +
 	"deliveries\x18\a \x01(\v2\x1a.periplus.status.v1.TotalsR\n" +
-	"deliveries\"q\n" +
+	"deliveries\x12\x1a\n" +
+	"\bwarnings\x18\b \x03(\tR\bwarnings\x12#\n" +
+	"\rwarning_count\x18\t \x01(\x05R\fwarningCount\"q\n" +
 	"\x13ListBundlesResponse\x120\n" +
 	"\x05items\x18\x01 \x03(\v2\x1a.periplus.status.v1.BundleR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
