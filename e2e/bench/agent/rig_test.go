@@ -15,7 +15,7 @@ import (
 
 const (
 	// patience bounds every wait.
-	patience = 10 * time.Minute
+	patience = 20 * time.Minute
 	mib      = 1 << 20
 )
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"time"
@@ -64,5 +65,19 @@ func TestRootsAreReadable(t *testing.T) {
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(roots()) || len(roots()) < 100<<10 {
 		t.Errorf("the public CAs are %d bytes that a client cannot read", len(roots()))
+	}
+}
+
+// BenchmarkAgent builds the agent's image for this kind of machine and says what it takes.
+func BenchmarkAgent(b *testing.B) {
+	b.Chdir("../../..")
+	out := b.TempDir()
+	for b.Loop() {
+		sizes, err := programs[0].build(out, []string{runtime.GOARCH})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(sizes[0].Binary)/mib, "binary-MiB")
+		b.ReportMetric(float64(sizes[0].Compressed)/mib, "compressed-MiB")
 	}
 }
