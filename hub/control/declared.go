@@ -222,7 +222,7 @@ func (c *Controller) resolveRefs(ctx context.Context, key string, state *repoSta
 
 // compilePolicies compiles the policies of all repos of the namespace, with snapshot as the new one of key. What is refused
 // freezes, and is said in snapshot's refusals.
-func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snapshot) {
+func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snapshot) *engine.Snapshot {
 	var source engine.Source
 	own := map[string]bool{}
 	c.mu.Lock()
@@ -258,6 +258,7 @@ func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snap
 	c.mu.Lock()
 	c.policies[namespace] = compiled
 	c.mu.Unlock()
+	return compiled
 }
 
 func position(p fleet.Position) string { return fmt.Sprintf("%s:%d", p.File, p.Line) }

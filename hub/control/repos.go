@@ -208,12 +208,14 @@ func (c *Controller) takeCommit(ctx context.Context, repo *v1alpha1.FleetRepo, k
 	if account == "" {
 		account = "periplus-fleet"
 	}
-	applied, err := c.cfg.Applier.Apply(ctx, apply.Input{Repo: client.ObjectKeyFromObject(repo), ServiceAccount: account, Snapshot: snapshot})
+	// Policies decide on the clusters of the very commit that brings them.
+	policies := c.compilePolicies(repo.Namespace, key, snapshot)
+	applied, err := c.cfg.Applier.Apply(ctx, apply.Input{Repo: client.ObjectKeyFromObject(repo), ServiceAccount: account, Snapshot: snapshot,
+		Judge: judgeDeclarations(policies, repo.Namespace, commit)})
 	if err != nil {
 		return err
 	}
 	snapshot.Refused = append(snapshot.Refused, applied.Refused...)
-	c.compilePolicies(repo.Namespace, key, snapshot)
 	refs, _ := c.resolveRefs(ctx, key, state, snapshot)
 	c.mu.Lock()
 	state.snapshot, state.refs, state.taken = snapshot, refs, time.Now()

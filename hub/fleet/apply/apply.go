@@ -47,6 +47,9 @@ type Input struct {
 	// ServiceAccount of the FleetRepo's namespace that acts.
 	ServiceAccount string
 	Snapshot       *fleet.Snapshot
+	// Judge says why policy denies a declaration, "" when it does not. A denied one is not applied, and not removed either.
+	// Nil lets all pass.
+	Judge func(ctx context.Context, object *unstructured.Unstructured, at fleet.Position) (string, error)
 }
 
 // Result of one application.
@@ -67,7 +70,10 @@ func (a *Applier) Apply(ctx context.Context, in Input) (Result, error) {
 	var result Result
 	declared := declarations(in)
 	for _, one := range declared {
-		refused, err := applyOne(ctx, acting, in, one)
+		refused, err := judgeOne(ctx, in, one)
+		if refused == nil && err == nil {
+			refused, err = applyOne(ctx, acting, in, one)
+		}
 		if err != nil {
 			return result, err
 		}
@@ -160,6 +166,18 @@ func Desired(in Input, one *unstructured.Unstructured, file string, live *unstru
 	annotations[AnnotationDeclaration] = digest
 	object.SetAnnotations(annotations)
 	return object, nil
+}
+
+// judgeOne refuses what policy denies.
+func judgeOne(ctx context.Context, in Input, one declaration) (*v1alpha1.Refusal, error) {
+	if in.Judge == nil {
+		return nil, nil
+	}
+	reason, err := in.Judge(ctx, one.object, one.Position)
+	if err != nil || reason == "" {
+		return nil, err
+	}
+	return refuse(one, "%s", reason), nil
 }
 
 func applyOne(ctx context.Context, acting client.Client, in Input, one declaration) (*v1alpha1.Refusal, error) {

@@ -1,6 +1,7 @@
 package apply_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
@@ -65,6 +66,8 @@ type hub struct {
 	admin     client.Client
 	applier   *apply.Applier
 	namespace string
+	// denied names the clusters that policy denies.
+	denied string
 }
 
 func newHub(t *testing.T) *hub {
@@ -126,11 +129,18 @@ func (h *hub) apply(repo, commit string, clusters ...string) apply.Result {
 	h.eventually("the apply", func() bool {
 		var err error
 		result, err = h.applier.Apply(h.t.Context(), apply.Input{Repo: client.ObjectKey{Namespace: h.namespace, Name: repo},
-			ServiceAccount: "periplus-fleet", Snapshot: snapshot})
+			ServiceAccount: "periplus-fleet", Snapshot: snapshot, Judge: h.judge})
 		// The authorizer learns of a new binding a moment later.
 		return err == nil && (len(result.Refused) == 0 || !strings.Contains(result.Refused[0].Message, "forbidden"))
 	})
 	return result
+}
+
+func (h *hub) judge(_ context.Context, one *unstructured.Unstructured, _ fleet.Position) (string, error) {
+	if one.GetName() == h.denied {
+		return "policy p denies it", nil
+	}
+	return "", nil
 }
 
 func (h *hub) get(name string) *v1alpha1.FleetCluster {
@@ -214,5 +224,27 @@ func TestApply(t *testing.T) {
 	result = h.apply("one", "c7", "metadata: {name: bad}\nspec: {deletion: {policy: Never}}\n", a)
 	if diff := cmp.Diff([]string{"clusters/bad.yaml"}, refusals(result)); diff != "" || h.get("a") == nil {
 		t.Error(diff)
+	}
+}
+
+func TestDenied(t *testing.T) {
+	h := newHub(t)
+	const before, after = "metadata: {name: a}\nspec: {variables: {x: 1}}\n", "metadata: {name: a}\nspec: {variables: {x: 2}}\n"
+	h.apply("fleet", "1", before)
+	h.denied = "a"
+	want := []string{"clusters/a.yaml"}
+	if diff := cmp.Diff(want, refusals(h.apply("fleet", "2", after, "metadata: {name: b}\n"))); diff != "" {
+		t.Errorf("refused (-want +got):\n%s", diff)
+	}
+	if a := h.get("a"); a == nil || string(a.Spec.Variables["x"].Raw) != "1" {
+		t.Errorf("a denied change left %+v", a)
+	}
+	if h.get("b") == nil {
+		t.Error("a denial of one cluster stopped another")
+	}
+	h.denied = "c"
+	h.apply("fleet", "3", before, "metadata: {name: b}\n", "metadata: {name: c}\n")
+	if h.get("c") != nil {
+		t.Error("a denied cluster was made")
 	}
 }
