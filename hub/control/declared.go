@@ -31,6 +31,8 @@ type declaration struct {
 	policies *engine.Snapshot
 	// snapshots by repo (namespace/name).
 	snapshots map[string]*fleet.Snapshot
+	// warnings of bundles, once they were planned.
+	warnings map[delivery.Key]delivery.Warnings
 }
 
 // plannedBundle is a bundle in force with the repo it comes from and the other refs that its targets name.
@@ -274,7 +276,7 @@ func viewOf(namespace string, declared declaration, tallies map[delivery.Key]*pr
 			ObjectMeta: projected(namespace, bundleName(bundle.Key), bundle.Repo, bundle.File, bundle.Commit),
 			Spec:       bundle.Spec,
 			Status: v1alpha1.BundleStatus{Commit: bundle.Commit, Clusters: &count.Count,
-				Conditions: projection.Conditions(*count, bundle.Frozen, 0)},
+				Conditions: append(projection.Conditions(*count, bundle.Frozen, 0), projection.Warned(declared.warnings[bundle.Key], 0)...)},
 		})
 	}
 	for repo, snapshot := range declared.snapshots {

@@ -96,6 +96,7 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string, scope 
 	if changes > 0 {
 		c.cfg.Log.Info("planned", "namespace", namespace, "changes", changes, "commit", declared.commit())
 	}
+	declared.warnings = p.warnings
 	c.mu.Lock()
 	c.planned[namespace] = declared
 	c.mu.Unlock()

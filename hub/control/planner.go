@@ -27,6 +27,7 @@ type planStore interface {
 	Deliveries(ctx context.Context, filter store.DeliveryFilter) ([]delivery.Delivery, error)
 	Facts(ctx context.Context, uid string) (store.Facts, error)
 	Apply(ctx context.Context, term uint64, changes []store.Change) error
+	PutWarnings(ctx context.Context, term uint64, warnings map[delivery.Key]delivery.Warnings) error
 }
 
 // planner turns a namespace's declarations into changes of its deliveries. Between plans it knows which bundles and clusters
@@ -50,6 +51,8 @@ type planner struct {
 	gone  map[delivery.Key]delivery.Cause
 	// outcomes by pair: an unchanged pair costs a map look-up.
 	outcomes *outcomes
+	// warnings of bundles that have some; never changed, only replaced.
+	warnings map[delivery.Key]delivery.Warnings
 	// pending is what is to be looked at and was not planned yet, also over a plan that failed.
 	pending pending
 	// held are the pairs whose removal waits for a person, waiting those that wait for others, by bundle.

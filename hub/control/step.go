@@ -68,16 +68,45 @@ func (p *planner) step(ctx context.Context, term uint64, n news) (changed int, e
 	if err := p.apply(ctx, term, changes); err != nil {
 		return 0, err
 	}
-	p.pending.clear()
-	p.complete, p.planned = true, n.Now
 	if full {
 		p.outcomes.keepOnly(pairs)
 	}
+	if err := p.warn(ctx, term, full); err != nil {
+		return 0, err
+	}
+	p.pending.clear()
+	p.complete, p.planned = true, n.Now
 	if full || p.outcomes.basesMoved {
 		p.renderer.Hold(n.Namespace, maps.Keys(p.outcomes.bases))
 		p.outcomes.basesMoved = false
 	}
 	return len(changes), nil
+}
+
+// warn keeps what renderers warn of where that changed, or everywhere.
+func (p *planner) warn(ctx context.Context, term uint64, everywhere bool) error {
+	warned := map[delivery.Key]delivery.Warnings{}
+	for key := range p.outcomes.warned {
+		warned[key] = delivery.NewWarnings(p.outcomes.warningsOf(key))
+	}
+	if everywhere {
+		for key := range p.bundles {
+			warned[key] = delivery.NewWarnings(p.outcomes.warningsOf(key))
+		}
+	}
+	if len(warned) == 0 {
+		return nil
+	}
+	if err := p.store.PutWarnings(ctx, term, warned); err != nil {
+		return err
+	}
+	all := map[delivery.Key]delivery.Warnings{}
+	maps.Copy(all, p.warnings)
+	maps.Copy(all, warned)
+	maps.DeleteFunc(all, func(_ delivery.Key, w delivery.Warnings) bool { return w.Count == 0 })
+	p.warnings = all
+	clear(p.outcomes.warned)
+	return nil
 }
 
 // writeChunk bounds one transaction: others write meanwhile, and a leader must be able to say that it leads.

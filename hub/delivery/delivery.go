@@ -4,6 +4,7 @@
 package delivery
 
 import (
+	"strings"
 	"time"
 
 	"github.com/periplus-fleet/periplus/api/content"
@@ -63,6 +64,32 @@ type Bundle struct {
 	Spec []byte
 	// Frozen says why a newer commit's version was refused ("" when it was not), with file and line in the text.
 	Frozen string
+	// Warnings of its renderings.
+	Warnings Warnings
+}
+
+// Warnings are what renderers warn of in a bundle: how many different things, and the first few of them.
+type Warnings struct {
+	Count int      `json:"count"`
+	First []string `json:"first"`
+}
+
+// warningsShown and warningBytes bound what is kept of a bundle's warnings.
+const (
+	warningsShown = 5
+	warningBytes  = 500
+)
+
+// NewWarnings of all that there are, which are sorted.
+func NewWarnings(all []string) Warnings {
+	out := Warnings{Count: len(all)}
+	for _, one := range all[:min(len(all), warningsShown)] {
+		if len(one) > warningBytes {
+			one = strings.ToValidUTF8(one[:warningBytes], "") + "..."
+		}
+		out.First = append(out.First, one)
+	}
+	return out
 }
 
 // Delivery is one cluster x bundle pair.

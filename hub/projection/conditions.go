@@ -2,6 +2,7 @@ package projection
 
 import (
 	"fmt"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -69,6 +70,19 @@ func Conditions(t Tally, frozen string, generation int64) []metav1.Condition {
 		reconciling.Status, reconciling.Reason = metav1.ConditionTrue, "Progressing"
 	}
 	return []metav1.Condition{ready, reconciling, stalled}
+}
+
+// Warned is RenderWarnings where a renderer warns of something, and nothing where none does.
+func Warned(warnings delivery.Warnings, generation int64) []metav1.Condition {
+	if warnings.Count == 0 {
+		return nil
+	}
+	message := strings.Join(warnings.First, "; ")
+	if more := warnings.Count - len(warnings.First); more > 0 {
+		message += fmt.Sprintf("; and %d more", more)
+	}
+	return []metav1.Condition{{Type: v1alpha1.ConditionRenderWarnings, Status: metav1.ConditionTrue, Reason: "Warned", Message: message,
+		ObservedGeneration: generation}}
 }
 
 func clusters(n int32) string {

@@ -211,7 +211,8 @@ func (s *Service) GetBundle(ctx context.Context, request *statusv1.GetRequest) (
 
 func (s *Service) bundleView(ctx context.Context, bundle delivery.Bundle) (*statusv1.Bundle, error) {
 	namespace, name, _ := strings.Cut(string(bundle.Key), "/")
-	view := &statusv1.Bundle{Namespace: namespace, Name: name, Repo: bundle.Repo, Path: bundle.Path, Commit: bundle.Commit, Frozen: bundle.Frozen}
+	view := &statusv1.Bundle{Namespace: namespace, Name: name, Repo: bundle.Repo, Path: bundle.Path, Commit: bundle.Commit, Frozen: bundle.Frozen,
+		Warnings: bundle.Warnings.First, WarningCount: int32(bundle.Warnings.Count)}
 	deliveries, err := s.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Bundle: bundle.Key})
 	if err != nil {
 		return nil, unavailable(err)

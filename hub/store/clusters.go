@@ -243,7 +243,11 @@ func (s *Store) Bundles(ctx context.Context, repo string) ([]delivery.Bundle, er
 	}
 	out := make([]delivery.Bundle, 0, len(rows))
 	for _, row := range rows {
-		out = append(out, row.bundle())
+		bundle, err := row.bundle()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, bundle)
 	}
 	return out, nil
 }

@@ -251,7 +251,7 @@ func (s *Store) ListClusters(ctx context.Context, q Query) (Page[delivery.Cluste
 func (s *Store) ListBundles(ctx context.Context, q Query) (Page[delivery.Bundle], error) {
 	return list(ctx, s.reader, bundleList, q, func(r *bundleRow, column string) any {
 		return map[string]any{"namespace": r.Namespace, "name": r.Name}[column]
-	}, func(r *bundleRow) (delivery.Bundle, error) { return r.bundle(), nil })
+	}, (*bundleRow).bundle)
 }
 
 // ListDeliveries filters by cluster, bundle, state and reason, and sorts by cluster, bundle or state.

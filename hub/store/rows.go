@@ -90,11 +90,19 @@ type bundleRow struct {
 	TreeHash      string
 	Spec          []byte
 	Frozen        string
+	Warnings      string
 }
 
-func (r *bundleRow) bundle() delivery.Bundle {
-	return delivery.Bundle{Key: delivery.Key(r.Bundle), Repo: r.Repo, Path: r.Path, Commit: r.CommitSha, TreeHash: r.TreeHash,
+func (r *bundleRow) bundle() (delivery.Bundle, error) {
+	out := delivery.Bundle{Key: delivery.Key(r.Bundle), Repo: r.Repo, Path: r.Path, Commit: r.CommitSha, TreeHash: r.TreeHash,
 		Spec: r.Spec, Frozen: r.Frozen}
+	if r.Warnings == "" {
+		return out, nil
+	}
+	if err := json.Unmarshal([]byte(r.Warnings), &out.Warnings); err != nil {
+		return out, fmt.Errorf("cannot read the warnings of bundle %q: %w", r.Bundle, err)
+	}
+	return out, nil
 }
 
 type deliveryRow struct {

@@ -118,6 +118,12 @@ func bundleCommand(env client.Env) *cobra.Command {
 			if b.GetFrozen() != "" {
 				fmt.Fprintf(printer.Out, "Frozen      %s\n", b.GetFrozen())
 			}
+			for _, warning := range b.GetWarnings() {
+				fmt.Fprintf(printer.Out, "Warning     %s\n", warning)
+			}
+			if more := int(b.GetWarningCount()) - len(b.GetWarnings()); more > 0 {
+				fmt.Fprintf(printer.Out, "            and %d more\n", more)
+			}
 			return deliveries(cmd, hub, printer, "bundle="+args[0], func(d *statusv1.Delivery) string { return d.GetCluster() })
 		},
 	}
