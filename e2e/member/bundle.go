@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -33,10 +34,20 @@ func (b Bundle) content() (content.Manifest, map[content.Digest][]byte, error) {
 	return manifest, blobs, nil
 }
 
-// Sample is an object of a usual kind and size, by number; kinds take turns.
+// ValueAnnotation of every Sample is its value, whatever its kind.
+const ValueAnnotation = "sample.periplus.dev/value"
+
+// SampleKinds are those that samples take turns of, by number.
+var SampleKinds = []schema.GroupVersionResource{
+	{Version: "v1", Resource: "configmaps"}, {Version: "v1", Resource: "serviceaccounts"}, {Version: "v1", Resource: "services"},
+	{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "roles"},
+}
+
+// Sample is an object of a usual kind and size.
 func Sample(kind int, name, value string) map[string]any {
-	meta := map[string]any{"name": name, "labels": map[string]any{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "sample"}}
-	switch kind % 4 {
+	meta := map[string]any{"name": name, "labels": map[string]any{"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "sample"},
+		"annotations": map[string]any{ValueAnnotation: value}}
+	switch kind % len(SampleKinds) {
 	case 0:
 		return map[string]any{"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta,
 			"data": map[string]any{"value": value, "text": filler}}
