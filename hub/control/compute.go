@@ -1,13 +1,13 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -20,6 +20,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/fleet"
 	"github.com/periplus-fleet/periplus/hub/gate"
+	"github.com/periplus-fleet/periplus/hub/produce"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/rollout"
 	"github.com/periplus-fleet/periplus/hub/target"
@@ -41,58 +42,54 @@ type transient interface {
 // faultAgain is when a rendering is tried again that a plugin failed at.
 const faultAgain = 10 * time.Second
 
-// charts fetches the charts that bundles name in repositories; chart.Charts is one.
-type charts interface {
-	ForBundle(ctx context.Context, bundle fleet.BundleDecl, source *v1alpha1.HelmSource, auth chart.Auth) (files fs.FS, id, version string, err error)
-}
-
 // compute takes a pair through inputs, render and gate. A mistake of the user is an outcome; an error is one of the store's or
 // of time, and is tried again.
 func (w *planning) compute(ctx context.Context, bundle plannedBundle, cluster target.Cluster, match target.Match) (outcome, error) {
 	key := pair{cluster.UID, bundle.Key}
 	delete(w.again, key)
-	inputs, err := w.resolve().Inputs(bundle.BundleDecl, match, cluster)
-	if err != nil {
-		return outcome{reason: rollout.ReasonTargetError, message: err.Error()}, nil
-	}
-	request := render.Input{Bundle: bundle.BundleDecl, Tree: bundle.Tree, Inputs: inputs, ClusterVersion: cluster.Version, ClusterUID: cluster.UID,
-		APIVersions: w.facts[cluster.UID].APIVersions, Secret: inputs.Secret}
-	if request.ClusterVersion == "" {
-		request.ClusterVersion = w.facts[cluster.UID].KubernetesVersion
-	}
-	commit := bundle.Commit
-	if inputs.Ref != nil {
-		ref := bundle.Refs[refText(*inputs.Ref)]
-		if ref.tree == nil {
-			cause := ref.err
-			if cause == nil {
-				cause = errors.New("it was not fetched yet")
+	stages := produce.Stages{Resolver: w.resolve(), Renderer: w.renderer, Charts: w.charts, Secret: w.secret}
+	facts, commit := w.facts[cluster.UID], bundle.Commit
+	made, err := stages.Render(ctx, produce.Pair{Bundle: bundle.BundleDecl, Cluster: cluster, Match: match, KubeVersion: facts.KubernetesVersion,
+		APIVersions: facts.APIVersions, Ref: func(named v1alpha1.GitRef) (fleet.Tree, error) {
+			ref := bundle.Refs[refText(named)]
+			if ref.tree == nil {
+				return nil, cmp.Or(ref.err, errors.New("it was not fetched yet"))
 			}
-			return outcome{reason: rollout.ReasonTargetError, message: fmt.Sprintf("target %q: cannot read its ref: %v", match.Name, cause)}, nil
-		}
-		request.Tree, commit = ref.tree, ref.commit
-	}
-	if err := w.chart(ctx, bundle, &request); err != nil {
-		if ctx.Err() != nil {
-			return outcome{}, ctx.Err()
-		}
-		var later *chart.Unavailable
-		if errors.As(err, &later) {
-			w.again[key] = later.Again
-		}
-		return outcome{reason: rollout.ReasonRenderFailed, message: fmt.Sprintf("%s:%d: spec.source.helm: %v", bundle.File, bundle.LineOf("spec.source.helm"), err)}, nil
-	}
-	variant, err := w.renderer.Render(ctx, request)
+			commit = ref.commit
+			return ref.tree, nil
+		}})
 	if ctx.Err() != nil {
 		return outcome{}, ctx.Err()
 	}
 	if err != nil {
+		return w.failed(key, bundle, match, err), nil
+	}
+	return w.rendered(ctx, bundle, cluster, match, made.Variant, commit)
+}
+
+// failed says why a pair could not be rendered, and when to try again what was not its own mistake.
+func (w *planning) failed(key pair, bundle plannedBundle, match target.Match, err error) outcome {
+	var stage *produce.Error
+	if !errors.As(err, &stage) {
+		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}
+	}
+	switch stage.Stage {
+	case produce.StageInputs:
+		return outcome{reason: rollout.ReasonTargetError, message: err.Error()}
+	case produce.StageRef:
+		return outcome{reason: rollout.ReasonTargetError, message: fmt.Sprintf("target %q: cannot read its ref: %v", match.Name, err)}
+	case produce.StageChart:
+		var later *chart.Unavailable
+		if errors.As(err, &later) {
+			w.again[key] = later.Again
+		}
+		return outcome{reason: rollout.ReasonRenderFailed, message: fmt.Sprintf("%s:%d: spec.source.helm: %v", bundle.File, bundle.LineOf("spec.source.helm"), err)}
+	default:
 		if fault := (transient)(nil); errors.As(err, &fault) && fault.Transient() {
 			w.again[key] = w.in.Now.Add(faultAgain)
 		}
-		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}, nil
+		return outcome{reason: rollout.ReasonRenderFailed, message: err.Error()}
 	}
-	return w.rendered(ctx, bundle, cluster, match, variant, commit)
 }
 
 // rendered writes the revision and lets the gate see it.
@@ -153,46 +150,12 @@ func (w *planning) putRevision(ctx context.Context, variant *render.Variant) (co
 	return revision, err
 }
 
-// chart fetches what the bundle's source names in a repository.
-func (w *planning) chart(ctx context.Context, bundle plannedBundle, request *render.Input) error {
-	source := request.Inputs.Source
-	if source == nil || source.Helm == nil || w.charts == nil {
-		if source != nil && source.Helm != nil && source.Helm.Chart == "" {
-			return errors.New("this hub fetches no charts")
-		}
-		return nil
-	}
-	auth, err := w.chartAuth(ctx, bundle, source.Helm)
-	if err != nil {
-		return err
-	}
-	content := bundle.BundleDecl
-	if request.Tree != bundle.Tree {
-		content.Tree = request.Tree
-		if content.TreeHash, err = fleet.ContentHash(request.Tree, bundle.Path, v1alpha1.BundleSpec{Source: source}); err != nil {
-			return err
-		}
-	}
-	request.Chart, request.ChartID, request.ChartVersion, err = w.charts.ForBundle(ctx, content, source.Helm, auth)
-	return err
-}
-
-func (w *planning) chartAuth(ctx context.Context, bundle plannedBundle, source *v1alpha1.HelmSource) (chart.Auth, error) {
-	if source.SecretRef == nil {
-		return chart.Auth{}, nil
-	}
+// secret is the data of a Secret of the hub's API that a chart repository asks for.
+func (w *planning) secret(ctx context.Context, name string) (map[string][]byte, error) {
 	if w.values == nil {
-		return chart.Auth{}, errors.New("this hub reads no Secrets")
+		return nil, errors.New("this hub reads no Secrets")
 	}
-	data, err := w.values.Secret(ctx, w.in.Namespace, source.SecretRef.Name)
-	if err != nil {
-		return chart.Auth{}, fmt.Errorf("cannot read secret %q of spec.source.helm.secretRef: %w", source.SecretRef.Name, err)
-	}
-	auth, err := chart.AuthFrom(data)
-	if err != nil {
-		return chart.Auth{}, fmt.Errorf("cannot use secret %q of spec.source.helm.secretRef: %w", source.SecretRef.Name, err)
-	}
-	return auth, nil
+	return w.values.Secret(ctx, w.in.Namespace, name)
 }
 
 func (p *planner) resolve() *target.Resolver {

@@ -11,6 +11,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/gate"
+	"github.com/periplus-fleet/periplus/hub/produce"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/store"
 	"github.com/periplus-fleet/periplus/hub/target"
@@ -38,7 +39,7 @@ type planner struct {
 	renderer *render.Renderer
 	gate     *gate.Gate
 	store    planStore
-	charts   charts
+	charts   produce.Charts
 	values   valuesSource
 
 	// complete says that index and outcomes are those of a full plan and of all since.

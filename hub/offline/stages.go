@@ -12,10 +12,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/chart"
 	"github.com/periplus-fleet/periplus/hub/chart/record"
 	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/produce"
 	"github.com/periplus-fleet/periplus/hub/render"
 	"github.com/periplus-fleet/periplus/hub/render/generated"
 	"github.com/periplus-fleet/periplus/hub/target"
@@ -172,56 +172,40 @@ func (s *Stages) pair(ctx context.Context, f *Fleet, pair Pair) (delivery Delive
 	if !ok {
 		return Delivery{}, match.Why, nil
 	}
-	inputs, err := s.resolver.Inputs(bundle, match, cluster)
+	stages := produce.Stages{Resolver: s.resolver, Renderer: s.renderer, Charts: s.charts, Secret: s.secret}
+	made, err := stages.Render(ctx, produce.Pair{Bundle: bundle, Cluster: cluster, Match: match, KubeVersion: s.cfg.KubeVersion,
+		APIVersions: s.cfg.APIVersions, Ref: f.openRef})
 	if err != nil {
-		return Delivery{}, "", err
+		return Delivery{}, "", placed(bundle, match, err)
 	}
-	in := render.Input{Bundle: bundle, Tree: bundle.Tree, Inputs: inputs, ClusterVersion: cluster.Version, APIVersions: s.cfg.APIVersions,
-		ClusterUID: cluster.UID, Secret: inputs.Secret}
-	if in.ClusterVersion == "" {
-		in.ClusterVersion = s.cfg.KubeVersion
-	}
-	if inputs.Ref != nil {
-		if in.Tree, err = f.openRef(*inputs.Ref); err != nil {
-			field := fmt.Sprintf("spec.targets[%d].ref", match.Index)
-			return Delivery{}, "", renderer.Refuse(bundle.File, bundle.LineOf(field), "%s: %v", field, err)
-		}
-	}
-	delivery = Delivery{Pair: pair, Target: match.Name}
-	if inputs.Source != nil && inputs.Source.Helm != nil {
-		if err := s.chart(ctx, &in, inputs.Source.Helm); err != nil {
-			field := "spec.source.helm"
-			return Delivery{}, "", renderer.Refuse(bundle.File, bundle.LineOf(field), "%s: %v", field, err)
-		}
-		delivery.Chart = in.ChartVersion
-	}
-	delivery.Variant, err = s.renderer.Render(ctx, in)
-	return delivery, "", err
+	return Delivery{Pair: pair, Target: match.Name, Variant: made.Variant, Chart: made.Chart}, "", nil
 }
 
-// chart resolves and fetches the chart that a source names, by the content that is rendered.
-func (s *Stages) chart(ctx context.Context, in *render.Input, source *v1alpha1.HelmSource) error {
-	auth := chart.Auth{}
-	if source.SecretRef != nil {
-		data, ok := s.cfg.Objects["Secret/"+source.SecretRef.Name]
-		if !ok {
-			return fmt.Errorf("its Secret %q is in the hub's API, which is not at hand here", source.SecretRef.Name)
-		}
-		var err error
-		if auth, err = chart.AuthFrom(data); err != nil {
-			return fmt.Errorf("cannot take Secret %q as credentials: %w", source.SecretRef.Name, err)
-		}
+// placed names the field of the bundle that an error is about, where it does not name one itself.
+func placed(bundle fleet.BundleDecl, match target.Match, err error) error {
+	var failed *produce.Error
+	if !errors.As(err, &failed) {
+		return err
 	}
-	bundle := in.Bundle
-	if bundle.Tree = in.Tree; in.Tree != in.Bundle.Tree {
-		var err error
-		if bundle.TreeHash, err = fleet.ContentHash(in.Tree, bundle.Path, v1alpha1.BundleSpec{Source: in.Inputs.Source}); err != nil {
-			return err
-		}
+	field := ""
+	switch failed.Stage {
+	case produce.StageRef:
+		field = fmt.Sprintf("spec.targets[%d].ref", match.Index)
+	case produce.StageChart:
+		field = "spec.source.helm"
+	default:
+		return failed.Err
 	}
-	var err error
-	in.Chart, in.ChartID, in.ChartVersion, err = s.charts.ForBundle(ctx, bundle, source, auth)
-	return err
+	return renderer.Refuse(bundle.File, bundle.LineOf(field), "%s: %v", field, failed.Err)
+}
+
+// secret is the data of a Secret of the hub's API that a chart repository asks for.
+func (s *Stages) secret(_ context.Context, name string) (map[string][]byte, error) {
+	data, ok := s.cfg.Objects["Secret/"+name]
+	if !ok {
+		return nil, errors.New("it is in the hub's API, which is not at hand here")
+	}
+	return data, nil
 }
 
 // Explain gives the values that a bundle has for a cluster, with where each was set.
