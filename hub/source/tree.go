@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +16,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/storer"
+
+	"github.com/periplus-fleet/periplus/hub/source/files"
 )
 
 // Limits of what is read out of a repository.
@@ -121,17 +122,17 @@ func (t *Tree) Open(name string) (fs.File, error) {
 	}
 	if info.IsDir() {
 		entries, err := t.ReadDir(name)
-		return &openDir{info: info, entries: entries}, err
+		return files.OpenDir(info, entries), err
 	}
 	data, err := t.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return &openFile{info: info, Reader: bytes.NewReader(data)}, nil
+	return files.Open(info, data), nil
 }
 
 func (t *Tree) info(op, name string, entry object.TreeEntry) (fs.FileInfo, error) {
-	info := fileInfo{name: path.Base(name), mode: modeOf(entry.Mode), when: t.when}
+	info := files.Info{Base: path.Base(name), Bits: modeOf(entry.Mode), When: t.when}
 	if entry.Mode == filemode.Submodule || entry.Mode == filemode.Dir {
 		return info, nil
 	}
@@ -141,7 +142,7 @@ func (t *Tree) info(op, name string, entry object.TreeEntry) (fs.FileInfo, error
 	if err != nil {
 		return nil, &fs.PathError{Op: op, Path: name, Err: t.broken(err)}
 	}
-	info.size = size
+	info.Length = size
 	return info, nil
 }
 

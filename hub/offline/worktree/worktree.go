@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/periplus-fleet/periplus/hub/source"
+	"github.com/periplus-fleet/periplus/hub/source/files"
 )
 
 // CommitName stands for the commit that there is not yet.
@@ -199,13 +200,13 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := fileInfo{name: path.Base(name), mode: found.mode}
+	info := files.Info{Base: path.Base(name), Bits: found.mode}
 	if !found.mode.IsDir() {
 		on, err := t.root.Stat(filepath.FromSlash(real))
 		if err != nil {
 			return nil, err
 		}
-		info.size = on.Size()
+		info.Length = on.Size()
 	}
 	return info, nil
 }
@@ -218,13 +219,13 @@ func (t *Tree) Open(name string) (fs.File, error) {
 	}
 	if info.IsDir() {
 		entries, err := t.ReadDir(name)
-		return &openDir{info: info, entries: entries}, err
+		return files.OpenDir(info, entries), err
 	}
 	data, err := t.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	return newOpenFile(info, data), nil
+	return files.Open(info, data), nil
 }
 
 // folder returns what a folder without links holds; the caller holds mu.
