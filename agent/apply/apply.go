@@ -28,6 +28,11 @@ type Request struct {
 	// UID of the object as the inventory has it; "" for one that is to be created.
 	UID     string
 	Ignored []owned.Pointer
+	// Managers whose fields are left to them; Scaled says that an autoscaler has some.
+	Managers []string
+	Scaled   bool
+	// Repair says that nothing but what others changed is applied.
+	Repair bool
 	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
 	From string
 	// Adopt takes the object over where it exists and no bundle of this cluster has it; Known says which bundles there are.
@@ -48,7 +53,18 @@ type Result struct {
 
 // Do applies one object. The error says what to do about it; ErrConflict when the object is not the bundle's.
 func Do(ctx context.Context, client *kube.Client, request Request) (Result, error) {
-	if request.UID != "" && len(request.Ignored) == 0 {
+	result, err := do(ctx, client, request)
+	if !request.Repair || !errors.Is(err, errInvalid) {
+		return result, err
+	}
+	if mended, failed := mend(ctx, client, request); failed != nil || !mended {
+		return result, err
+	}
+	return do(ctx, client, request)
+}
+
+func do(ctx context.Context, client *kube.Client, request Request) (Result, error) {
+	if request.UID != "" && !request.looks() {
 		result, err := update(ctx, client, request, nil)
 		if !isOther(err) {
 			return result, err
@@ -131,6 +147,7 @@ func update(ctx context.Context, client *kube.Client, request Request, live *uns
 	if live != nil {
 		object = object.DeepCopy()
 		leaveToOthers(object, live, request.Ignored)
+		leaveToManagers(object, live, request.Managers)
 	}
 	object.SetUID(types.UID(request.UID))
 	after, _, err := client.Apply(ctx, request.Resource, object, true)

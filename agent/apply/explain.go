@@ -17,6 +17,9 @@ var ErrForbidden = errors.New("forbidden")
 // ErrImmutable says that a field cannot be changed in the object as it is.
 var ErrImmutable = errors.New("immutable")
 
+// errInvalid says that the API server refuses the object as it would become.
+var errInvalid = errors.New("invalid")
+
 // refusal is the API server's wording of a missing right.
 var refusal = regexp.MustCompile(`cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 
@@ -89,7 +92,7 @@ func invalid(err error) error {
 	case len(immutable) > 0:
 		return fmt.Errorf("cannot change %w field %s: delete the object to have it made anew: %w", ErrImmutable, strings.Join(immutable, ", "), err)
 	case len(other) > 0:
-		return fmt.Errorf("invalid: %s", strings.Join(other, "; "))
+		return fmt.Errorf("%w: %s", errInvalid, strings.Join(other, "; "))
 	default:
 		return err
 	}

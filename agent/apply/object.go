@@ -108,8 +108,7 @@ func Folded(pointers []owned.Pointer, id content.ObjectID) []owned.Pointer {
 func Ignored(rules []*linkv1.DriftIgnore, id content.ObjectID) []owned.Pointer {
 	var pointers []owned.Pointer
 	for _, rule := range rules {
-		if !matches(rule.GetGroup(), id.Group) || !matches(rule.GetKind(), id.Kind) ||
-			!matches(rule.GetNamespace(), id.Namespace) || !wildcard(rule.GetName(), id.Name) {
+		if !concerns(rule, id) {
 			continue
 		}
 		for _, pointer := range rule.GetPointers() {
@@ -117,6 +116,11 @@ func Ignored(rules []*linkv1.DriftIgnore, id content.ObjectID) []owned.Pointer {
 		}
 	}
 	return pointers
+}
+
+func concerns(rule *linkv1.DriftIgnore, id content.ObjectID) bool {
+	return matches(rule.GetGroup(), id.Group) && matches(rule.GetKind(), id.Kind) &&
+		matches(rule.GetNamespace(), id.Namespace) && wildcard(rule.GetName(), id.Name)
 }
 
 func matches(want, have string) bool { return want == "" || want == have }
@@ -130,8 +134,8 @@ func wildcard(pattern, name string) bool {
 }
 
 // Input names everything but the content that goes into an apply: another value means that the object is applied anew.
-func Input(account string, ignored []owned.Pointer) string {
-	data, _ := json.Marshal([]any{account, ignored})
+func Input(account string, ignored []owned.Pointer, managers []string) string {
+	data, _ := json.Marshal(inputs(account, ignored, managers))
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:6])
 }

@@ -39,6 +39,8 @@ type Extract struct {
 	// Deleting, and what it waits for.
 	Deleting   bool
 	Finalizers string
+	// Scaled says that an autoscaler has fields of it.
+	Scaled bool
 	// Others are the field managers beside the agent, for people.
 	Others string
 }
@@ -51,7 +53,7 @@ func Of(live *unstructured.Unstructured, id content.ObjectID, ignored []owned.Po
 	extract := Extract{
 		Exists: true, UID: string(live.GetUID()), ResourceVersion: live.GetResourceVersion(),
 		Owner: owned.Bundle(live, id), Fields: owned.Digest(live, ignored),
-		Deleting: live.GetDeletionTimestamp() != nil,
+		Deleting: live.GetDeletionTimestamp() != nil, Scaled: owned.Scaled(live),
 	}
 	if names := live.GetFinalizers(); len(names) > 0 {
 		extract.Finalizers = fmt.Sprint(names)

@@ -19,6 +19,8 @@ type Interest struct {
 	ID       content.ObjectID
 	Resource kube.Resource
 	Ignored  []owned.Pointer
+	// Fields is owned.Digest of the object as it was applied; "" while it is not.
+	Fields string
 }
 
 // Clients gives the client of a ServiceAccount.
@@ -39,6 +41,8 @@ type Tracker struct {
 	objects map[key]*object
 	bundles map[string]map[content.ObjectID]key
 	watches map[watchKey]*watcher
+	// kept counts the objects that are kept whole.
+	kept int
 }
 
 // key is an object as one bundle sees it: while an object is handed over two bundles see it.
@@ -57,6 +61,9 @@ type object struct {
 	ignored []owned.Pointer
 	known   bool
 	extract Extract
+	// fields as applied; live is the whole object while it differs from them, until it is taken to be described.
+	fields string
+	live   *unstructured.Unstructured
 }
 
 // New makes a tracker whose watches end with ctx; notify is called, from any goroutine, with the bundle of a changed
@@ -82,14 +89,18 @@ func (t *Tracker) Watch(bundle, account string, interests []Interest) {
 		k := key{bundle: bundle, watch: watchKey{account, interest.Resource}, id: interest.ID}
 		now[interest.ID] = k
 		if known, ok := t.objects[k]; ok {
-			known.ignored = interest.Ignored
+			known.ignored, known.fields = interest.Ignored, interest.Fields
+			if !known.drifted() {
+				t.keep(known, nil)
+			}
 			continue
 		}
-		t.objects[k] = &object{ignored: interest.Ignored}
+		t.objects[k] = &object{ignored: interest.Ignored, fields: interest.Fields}
 		t.watcher(k.watch).want(t, k)
 	}
 	for id, k := range before {
 		if now[id] != k {
+			t.keep(t.objects[k], nil)
 			delete(t.objects, k)
 			t.watcher(k.watch).unwant(k)
 		}
@@ -120,8 +131,15 @@ func (t *Tracker) State(bundle string, id content.ObjectID) (extract Extract, ok
 func (t *Tracker) Saw(bundle string, id content.ObjectID, live *unstructured.Unstructured) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if k, ok := t.bundles[bundle][id]; ok {
-		t.update(k, live)
+	k, ok := t.bundles[bundle][id]
+	if !ok {
+		return
+	}
+	t.update(k, live)
+	if found := t.objects[k]; found != nil {
+		// What the agent wrote is what it wants, also before the inventory says so.
+		found.fields = found.extract.Fields
+		t.keep(found, nil)
 	}
 }
 
@@ -190,6 +208,10 @@ func (t *Tracker) update(k key, live *unstructured.Unstructured) bool {
 	before.ResourceVersion, before.Others = extract.ResourceVersion, extract.Others
 	changed := !found.known || before != extract
 	found.known, found.extract = true, extract
+	t.keep(found, nil)
+	if found.drifted() {
+		t.keep(found, live)
+	}
 	return changed
 }
 

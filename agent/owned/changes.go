@@ -2,6 +2,7 @@ package owned
 
 import (
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -32,6 +33,15 @@ func (c Change) Autoscaled() bool {
 	return c.Part == "scale" && c.Manager == "kube-controller-manager"
 }
 
+// Scaled says that an autoscaler owns a part of the object.
+func Scaled(live *unstructured.Unstructured) bool {
+	return slices.ContainsFunc(managers(live), func(entry map[string]any) bool {
+		manager, _ := entry["manager"].(string)
+		part, _ := entry["subresource"].(string)
+		return Change{Manager: manager, Part: part}.Autoscaled()
+	})
+}
+
 // Matches says whether a field manager is one of those that patterns name, with * as a wildcard.
 func Matches(patterns []string, manager string) bool {
 	return manager != "" && slices.ContainsFunc(patterns, func(pattern string) bool {
@@ -46,11 +56,12 @@ func Matches(patterns []string, manager string) bool {
 func Changes(declared map[string]any, live *unstructured.Unstructured, ignored []Pointer) []Change {
 	mine := paths(appliedFields(live))
 	found := claims(declared, live, ignored, func(path string) bool { return !mine[path] })
-	missing(declared, live.Object, nil, func(at Pointer) {
+	gone := missing{keys: listKeys(live), report: func(at Pointer) {
 		if !skipped(at, ignored) && !slices.ContainsFunc(found, func(c Change) bool { return at.under(c.Pointer) }) {
 			found = append(found, Change{Pointer: at})
 		}
-	})
+	}}
+	gone.look(declared, live.Object, nil, "")
 	if len(found) == 0 {
 		found = rewritten(declared, live, ignored)
 	}
@@ -106,12 +117,30 @@ func claims(declared map[string]any, live *unstructured.Unstructured, ignored []
 		walk(fields, declared, "", nil, func(path string, pointer Pointer, _ any, there bool) {
 			// Of a map or a list's item that the agent has fields in, another may own that it is there.
 			inner := mine[path+"/"]
-			if there && !inner && counts(path) && !skipped(pointer, ignored) {
+			if there && !inner && !keyed(path) && counts(path) && !skipped(pointer, ignored) {
 				found = append(found, Change{Pointer: slices.Clone(pointer), Manager: manager, Part: part, Time: at})
 			}
 		})
 	}
 	return found
+}
+
+// keyed says that a path is of a field that its list's item is keyed with: it goes and stays with the item.
+func keyed(path string) bool {
+	i := strings.LastIndex(path, "/f:")
+	if i < 0 {
+		return false
+	}
+	j := strings.LastIndex(path[:i], "/k:")
+	if j < 0 {
+		return false
+	}
+	var keys map[string]any
+	if json.Unmarshal([]byte(path[j+3:i]), &keys) != nil {
+		return false
+	}
+	_, is := keys[path[i+3:]]
+	return is
 }
 
 // rewritten are the fields that the agent's own manager owns with another value than declared: somebody writes in its name.
@@ -170,9 +199,15 @@ func paths(fields map[string]any) map[string]bool {
 	return found
 }
 
-// missing reports what is declared and does not live. What the API server leaves out of an object, as it says nothing, is
+// missing looks for what is declared and does not live. What the API server leaves out of an object, as it says nothing, is
 // not missing.
-func missing(declared, live any, at Pointer, report func(Pointer)) {
+type missing struct {
+	// keys of lists of maps, by where the list is, with * for any item.
+	keys   map[string][]string
+	report func(Pointer)
+}
+
+func (m missing) look(declared, live any, at Pointer, list string) {
 	switch want := declared.(type) {
 	case map[string]any:
 		have, ok := live.(map[string]any)
@@ -182,9 +217,9 @@ func missing(declared, live any, at Pointer, report func(Pointer)) {
 		for key, value := range want {
 			here := append(slices.Clone(at), key)
 			if there, ok := have[key]; ok {
-				missing(value, there, here, report)
+				m.look(value, there, here, list+"/"+key)
 			} else if !silent(value) {
-				report(here)
+				m.report(here)
 			}
 		}
 	case []any:
@@ -194,17 +229,57 @@ func missing(declared, live any, at Pointer, report func(Pointer)) {
 		}
 		for i, item := range want {
 			here := append(slices.Clone(at), strconv.Itoa(i))
-			there, known, found := counterpart(item, have)
+			there, known, found := m.counterpart(item, have, m.keys[list])
 			switch {
 			case found:
-				missing(item, there, here, report)
+				m.look(item, there, here, list+"/*")
 			case known:
-				report(here)
-			case len(want) == len(have):
-				missing(item, have[i], here, report)
+				m.report(here)
 			}
 		}
 	}
+}
+
+// counterpart finds an item of a declared list in the live one; known is false when it cannot be told which it is.
+func (m missing) counterpart(item any, live []any, keys []string) (there any, known, found bool) {
+	object, isMap := item.(map[string]any)
+	if isMap && len(keys) == 0 {
+		return nil, false, false
+	}
+	for _, other := range live {
+		theirs, ok := other.(map[string]any)
+		if isMap && ok && !slices.ContainsFunc(keys, func(key string) bool { return object[key] != nil && !sameJSON(object[key], theirs[key]) }) || !isMap && covers(item, other) {
+			return other, true, true
+		}
+	}
+	return nil, true, false
+}
+
+// listKeys are the keys of the lists of maps in a live object, as managedFields show them.
+func listKeys(live *unstructured.Unstructured) map[string][]string {
+	found := map[string][]string{}
+	var collect func(fields map[string]any, at string)
+	collect = func(fields map[string]any, at string) {
+		for key, below := range fields {
+			kind, rest, _ := strings.Cut(key, ":")
+			sub, _ := below.(map[string]any)
+			switch kind {
+			case "f":
+				collect(sub, at+"/"+rest)
+			case "k":
+				var keys map[string]any
+				if found[at] == nil && json.Unmarshal([]byte(rest), &keys) == nil {
+					found[at] = slices.Sorted(maps.Keys(keys))
+				}
+				collect(sub, at+"/*")
+			}
+		}
+	}
+	for _, entry := range managers(live) {
+		fields, _ := entry["fieldsV1"].(map[string]any)
+		collect(fields, "")
+	}
+	return found
 }
 
 // silent values say nothing: nulls, zeros and what holds only such.
@@ -232,33 +307,6 @@ func silent(value any) bool {
 	default:
 		return false
 	}
-}
-
-// counterpart finds an item of a declared list in the live one by what lists of maps are commonly keyed with, as the schema
-// is not at hand; known is false when it has no such key.
-func counterpart(item any, live []any) (there any, known, found bool) {
-	object, ok := item.(map[string]any)
-	if !ok {
-		for _, other := range live {
-			if covers(item, other) {
-				return other, true, true
-			}
-		}
-		return nil, true, false
-	}
-	for _, key := range []string{"name", "containerPort", "port", "mountPath", "key", "ip", "uid", "type"} {
-		want, ok := object[key]
-		if !ok {
-			continue
-		}
-		for _, other := range live {
-			if other, ok := other.(map[string]any); ok && sameJSON(other[key], want) {
-				return other, true, true
-			}
-		}
-		return nil, true, false
-	}
-	return nil, false, false
 }
 
 // covers says that a live value is what was declared: with what was defaulted in it, and with quantities and numbers as

@@ -55,7 +55,7 @@ func TestChanges(t *testing.T) {
 		"StatusInManifest": {"", liveWith(managed("periplus", "Apply", "", ours)+managed("kube-controller-manager", "Update", "status", "{f:status: {f:replicas: {}}}"),
 			`{replicas: 2, `+containersAsDeclared+`}`), nil, ""},
 		"Removed": {"who removes a field leaves no trace", liveWith(managed("periplus", "Apply", "", noReplica), `{`+containersAsDeclared+`}`), nil, "removed: /spec/replicas"},
-		"ItemRemoved": {"", liveWith(managed("periplus", "Apply", "", `{f:spec: {f:replicas: {}}}`), `{replicas: 2, template: {spec: {containers: [{name: side}]}}}`), nil,
+		"ItemRemoved": {"", liveWith(managed("periplus", "Apply", "", `{f:spec: {f:replicas: {}}}`)+managed("side", "Update", "", `{f:spec: {f:template: {f:spec: {f:containers: {'k:{"name":"side"}': {.: {}, f:name: {}}}}}}}`), `{replicas: 2, template: {spec: {containers: [{name: side}]}}}`), nil,
 			"removed: /spec/template/spec/containers/0"},
 		"InItem": {"", liveWith(managed("periplus", "Apply", "", `{f:spec: {f:replicas: {}}}`)+managed("set", "Update", "", `{f:spec: {f:template: {f:spec: {f:containers: {'k:{"name":"main"}': {f:image: {}}}}}}}`),
 			`{replicas: 2, template: {spec: {containers: [{name: side}, {name: main, image: app:2, resources: {limits: {cpu: "1"}}}]}}}`), nil,

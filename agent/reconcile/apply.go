@@ -158,7 +158,7 @@ func (p *pass) place(ctx context.Context, t *task, early bool) {
 	t.resource = resource
 	t.id = apply.Prepare(t.object, resource, p.name, inventory.DefaultNamespace(namespace))
 	t.ignored = left(p.entry, t.id, t.once())
-	t.input = apply.Input(p.client.Account, t.ignored)
+	t.input = apply.Input(p.client.Account, t.ignored, p.leftTo(t.id))
 }
 
 // brings says that this revision has a CRD of a group.
@@ -215,7 +215,8 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.Adopts() == content.AdoptIfUnowned, Known: p.known, Sealed: t.item.Sealed}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.Adopts() == content.AdoptIfUnowned, Known: p.known, Sealed: t.item.Sealed,
+		Managers: p.leftTo(t.id), Scaled: p.scaled(t.id), Repair: t.action == Repair}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""
@@ -294,13 +295,7 @@ func (p *pass) settle(t *task) {
 	case t.result.Created:
 		p.event(t.id, "created", "")
 	case t.action == Repair:
-		last := p.b.repairs[t.id]
-		streak := 1
-		if p.now.Sub(last.last) < fightWindow+repairAt(last.last, last.streak).Sub(last.last) {
-			streak = last.streak + 1
-		}
-		p.b.repairs[t.id] = repair{last: p.now, streak: streak}
-		p.event(t.id, "drift-repaired", before.reason)
+		p.repaired(t.id, before.reason)
 	}
 }
 

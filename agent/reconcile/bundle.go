@@ -19,6 +19,7 @@ type bundle struct {
 	name     string
 	failures map[content.ObjectID]failure
 	repairs  map[content.ObjectID]repair
+	drifts   map[content.ObjectID]drift
 	told     map[content.ObjectID]string
 	since    map[content.ObjectID]exceptionSince
 	// progressing is since when the bundle is applied and not ready.
@@ -47,11 +48,6 @@ type failure struct {
 	next     time.Time
 }
 
-type repair struct {
-	last   time.Time
-	streak int
-}
-
 type exceptionSince struct {
 	state string
 	since *timestamppb.Timestamp
@@ -64,7 +60,7 @@ type confirmation struct {
 }
 
 func newBundle(name string) *bundle {
-	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{},
+	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
 		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}}
 }
 

@@ -113,23 +113,10 @@ func others(live observe.Extract) string {
 const (
 	firstRetry = 2 * time.Second
 	lastRetry  = 5 * time.Minute
-	// A repair that is undone within this time continues a streak. People undo a few; a streak longer than freeRepairs is a
-	// fight between two controllers, and each further repair waits longer, so that they do not write for ever.
-	fightWindow = 10 * time.Second
-	freeRepairs = 10
-	lastRepair  = time.Minute
 )
 
 // retryAfter is how long a failed apply waits: longer with each attempt, and not all at the same time.
 func retryAfter(attempts int) time.Duration {
 	wait := min(firstRetry<<min(attempts, 10), lastRetry)
 	return wait/2 + rand.N(wait/2)
-}
-
-// repairAt says when an object that was repaired before may be repaired again.
-func repairAt(last time.Time, streak int) time.Time {
-	if streak <= freeRepairs {
-		return last
-	}
-	return last.Add(min(time.Second<<min(streak-freeRepairs-1, 10), lastRepair))
 }

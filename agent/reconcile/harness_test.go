@@ -58,6 +58,9 @@ type member struct {
 	reconciler *reconcile.Reconciler
 	stop       func()
 
+	// truce of the agent; a change takes effect with the next start.
+	truce time.Duration
+
 	// logged is all that was logged.
 	logged buffer
 
@@ -167,7 +170,7 @@ func (m *member) start() {
 	m.must(err)
 	keyring := &sealed.Keyring{Secrets: secrets, Namespace: m.namespace, Name: "periplus-sops", Log: log}
 	m.reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: kube.NewMapper(self), Desired: m.store, Inventory: m.inventory,
-		Tenants: m.tenants, Hub: m.hub, Keys: keyring.Keys, Log: log, Served: func() {}, Now: time.Now})
+		Tenants: m.tenants, Hub: m.hub, Keys: keyring.Keys, Log: log, Served: func() {}, Now: time.Now, Truce: m.truce})
 	var running sync.WaitGroup
 	running.Go(func() { _ = m.reconciler.Run(ctx) })
 	running.Go(func() { keyring.Follow(ctx, m.reconciler.KeysChanged) })

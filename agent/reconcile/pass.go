@@ -46,9 +46,11 @@ type pass struct {
 	// waiting names what the entry's revision waits for; the pass then goes over the revision applied before.
 	waiting string
 	found   map[content.ObjectID]finding
-	events  []*linkv1.ObjectEvent
-	plan    prune.Plan
-	served  bool
+	// looks counts what was read only to describe drift.
+	looks  int
+	events []*linkv1.ObjectEvent
+	plan   prune.Plan
+	served bool
 	// unfinished is true while hooks follow the removal of the last object.
 	unfinished bool
 	// problem that concerns the bundle as a whole.
@@ -146,13 +148,14 @@ func (p *pass) assess(ctx context.Context) []*task {
 			p.inv.Records[t.id] = t.record
 		}
 		t.ignored = left(p.entry, t.id, t.once())
-		t.input = apply.Input(p.client.Account, t.ignored)
+		t.input = apply.Input(p.client.Account, t.ignored, p.leftTo(t.id))
 		action, reason, err := p.decide(ctx, t)
+		action, reason = p.judge(ctx, t, action, reason)
 		t.action = action
 		p.found[item.ObjectID] = finding{id: t.id, action: action, reason: reason}
 		p.tell(t, action, reason)
 		failed, isFailed := p.b.failures[item.ObjectID]
-		repairable := repairAt(p.b.repairs[t.id].last, p.b.repairs[t.id].streak)
+		repairable := p.b.repairs[t.id].at()
 		switch {
 		case err != nil:
 			p.fail(t, err, true)

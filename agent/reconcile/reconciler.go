@@ -59,6 +59,8 @@ type Config struct {
 	// Served is called when what the cluster serves may have changed.
 	Served func()
 	Now    func() time.Time
+	// Truce is how long an object stays as it was repaired for a fight over it to be over, default 1 minute.
+	Truce time.Duration
 }
 
 // Reconciler works on all bundles of a cluster.
@@ -219,7 +221,7 @@ func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
 	}
 	interests := make([]observe.Interest, 0, len(inv.Records))
 	for id, record := range inv.Records {
-		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: left(entry, id, record.Once)})
+		interests = append(interests, observe.Interest{ID: id, Resource: record.Reach(), Ignored: left(entry, id, record.Once), Fields: expected(entry, record)})
 	}
 	for _, o := range inv.Hooks.Sorted() {
 		if _, ordinary := inv.Records[o.ObjectID]; !ordinary && (o.Waiting() || o.Retries() && o.Run == inv.Hooks.Run) {

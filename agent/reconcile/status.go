@@ -138,6 +138,7 @@ type tally struct {
 	since       map[content.ObjectID]exceptionSince
 	failed      string
 	progressing string
+	fight       string
 }
 
 func (t *tally) item(item content.Item) {
@@ -160,9 +161,11 @@ func (t *tally) item(item content.Item) {
 		t.except(f.id, "missing", f.reason)
 		return
 	case TellDrift, Repair:
-		counts.Drifted++
-		t.except(f.id, "drifted", f.reason)
+		t.drift(f)
 	case Nothing:
+		if t.p.b.repairs[f.id].fighting() {
+			t.drift(f)
+		}
 	default:
 		t.progress(f.id, "is not applied yet")
 		return
@@ -179,6 +182,19 @@ func (t *tally) item(item content.Item) {
 		t.except(f.id, "progressing", live.Message)
 		t.progress(f.id, live.Message)
 	}
+}
+
+// drift counts an object that others changed; one that is fought over also while it is as it was repaired.
+func (t *tally) drift(f finding) {
+	message := f.reason
+	if fight := t.p.b.repairs[f.id]; fight.fighting() {
+		message = fight.message()
+		if t.fight == "" {
+			t.fight = fmt.Sprintf("%s: %s", f.id, message)
+		}
+	}
+	t.status.Counts.Drifted++
+	t.except(f.id, "drifted", message)
 }
 
 // hook says what is to be said of hooks.
@@ -265,7 +281,7 @@ func (t *tally) verdict() (linkv1.State, string) {
 	case p.plan.HoldID != "":
 		return linkv1.State_STATE_HELD, t.holdMessage()
 	default:
-		return linkv1.State_STATE_READY, ""
+		return linkv1.State_STATE_READY, t.fight
 	}
 }
 
