@@ -98,7 +98,7 @@ func (h *hub) onLead(ctx context.Context, mgr manager.Manager, controller *contr
 		return err
 	}
 	issuer := identity.NewIssuer(identity.IssuerConfig{CA: ca, Public: public, Queue: storelink.Identity{Store: h.store}, Clusters: controller,
-		Term: controller.Term, Log: h.cfg.Log})
+		Admit: controller.AdmitJoin, Term: controller.Term, Log: h.cfg.Log})
 	go func() { _ = issuer.Run(ctx) }()
 	joining := tokens.Service{Client: mgr.GetClient(), Store: h.store, Now: time.Now}
 	err = ctrl.NewControllerManagedBy(mgr).Named("jointoken").For(&v1alpha1.JoinToken{}).Complete(reconcile.Func(joining.Reconcile))

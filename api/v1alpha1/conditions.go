@@ -34,6 +34,9 @@ const (
 	// AnnotationSync on a FleetRepo asks for a read now; its value comes back in status.lastSync.
 	AnnotationSync = Group + "/sync"
 
+	// KindClusterJoin is what policies review when a cluster joins; it is no kind of the API.
+	KindClusterJoin = "ClusterJoin"
+
 	// FinalizerCluster holds a FleetCluster until its removal is carried out in order.
 	FinalizerCluster = Group + "/cluster"
 )

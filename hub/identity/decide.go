@@ -12,6 +12,7 @@ const (
 	codeAlreadyExists   = "ALREADY_EXISTS"
 	codeNotFound        = "NOT_FOUND"
 	codeInvalid         = "INVALID_ARGUMENT"
+	codeDenied          = "PERMISSION_DENIED"
 )
 
 // Current is a FleetCluster as it is now.
@@ -26,13 +27,19 @@ type Current struct {
 // refusal is why no certificate is issued; code "" when one is.
 type refusal struct{ code, reason string }
 
-// judge says whether a request may have a certificate. cluster is nil where there is no such FleetCluster.
-func judge(known Known, cluster *Current, now time.Time) refusal {
+// judge says whether a request may have a certificate. cluster is nil where there is no such FleetCluster; denied is why policy
+// denies a join.
+func judge(known Known, cluster *Current, denied string, now time.Time) refusal {
 	if known.Request.Kind == KindServer {
 		return refusal{}
 	}
 	if known.Request.Kind == KindJoin {
-		return judgeJoin(known, cluster, now)
+		refused := judgeJoin(known, cluster, now)
+		if refused.code == "" && denied != "" {
+			// Said only to who has a good token.
+			return refusal{codeDenied, denied}
+		}
+		return refused
 	}
 	return judgeRenew(known, cluster)
 }
@@ -86,8 +93,8 @@ func judgeRenew(known Known, cluster *Current) refusal {
 }
 
 // issue signs, or says why not.
-func issue(ca *CA, public Public, known Known, cluster *Current, life time.Duration, now time.Time) (Result, Record, error) {
-	if refused := judge(known, cluster, now); refused.code != "" {
+func issue(ca *CA, public Public, known Known, cluster *Current, denied string, life time.Duration, now time.Time) (Result, Record, error) {
+	if refused := judge(known, cluster, denied, now); refused.code != "" {
 		return Result{ErrorCode: refused.code, Error: refused.reason}, Record{}, nil
 	}
 	result := Result{TrustBundle: public.TrustBundle, Endpoints: public.Endpoints}

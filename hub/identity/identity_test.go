@@ -74,8 +74,30 @@ func TestJudge(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := judge(c.known, c.cluster, now); got.code != c.want {
+			if got := judge(c.known, c.cluster, "", now); got.code != c.want {
 				t.Errorf("%s: got %q (%s), want %q", c.reason, got.code, got.reason, c.want)
+			}
+		})
+	}
+}
+
+func TestJudgeDenied(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	cluster := &Current{Namespace: "fleet", Name: "c1", UID: "u1"}
+	token := &Token{Namespace: "fleet", Cluster: "c1", ClusterUID: "u1", Expires: now.Add(time.Hour), Uses: 1}
+	cases := map[string]struct {
+		reason string
+		known  Known
+		want   refusal
+	}{
+		"Join":     {"policy decides on who has a good token", Known{Request: Request{Kind: KindJoin}, Token: token}, refusal{codeDenied, "policy p denies"}},
+		"NoToken":  {"nobody else is told of policies", Known{Request: Request{Kind: KindJoin}}, refusal{codeUnauthenticated, "the join token is not known"}},
+		"Renewing": {"who is in stays in", Known{Request: Request{Kind: KindRenew, ClusterUID: "u1"}}, refusal{}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := judge(c.known, cluster, "policy p denies", now); got != c.want {
+				t.Errorf("%s: got %v, want %v", c.reason, got, c.want)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -24,6 +25,8 @@ type IssuerConfig struct {
 	Public   Public
 	Queue    Queue
 	Clusters Clusters
+	// Admit says why policy denies a join, "" when it does not; nil lets all join. An error leaves the request for later.
+	Admit func(ctx context.Context, joining Joining) (reason string, err error)
 	// Term is the leader's term; 0 while another process leads.
 	Term func() uint64
 	// Lifetime of certificates, default 24 h. Poll is how often the queue is looked at, default 250 ms.
@@ -74,12 +77,14 @@ func (i *Issuer) Answer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// One that cannot be answered yet holds up no other.
+	var errs []error
 	for _, request := range pending {
 		if err := i.answer(ctx, request); err != nil {
-			return fmt.Errorf("cannot answer request %q: %w", request.ID, err)
+			errs = append(errs, fmt.Errorf("cannot answer request %q: %w", request.ID, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (i *Issuer) answer(ctx context.Context, request Request) error {
@@ -95,9 +100,13 @@ func (i *Issuer) answer(ctx context.Context, request Request) error {
 			}
 		}
 	}
+	denied, err := i.admit(ctx, request, cluster)
+	if err != nil {
+		return err
+	}
 	var answered Result
-	err := i.config.Queue.Issue(ctx, i.config.Term(), request.ID, func(known Known) (Result, Record, error) {
-		result, record, err := issue(i.config.CA, i.config.Public, known, cluster, i.config.Lifetime, i.config.Now())
+	err = i.config.Queue.Issue(ctx, i.config.Term(), request.ID, func(known Known) (Result, Record, error) {
+		result, record, err := issue(i.config.CA, i.config.Public, known, cluster, denied, i.config.Lifetime, i.config.Now())
 		answered = result
 		return result, record, err
 	})
@@ -105,4 +114,11 @@ func (i *Issuer) answer(ctx context.Context, request Request) error {
 		i.config.Log.Info("answered request for a certificate", "kind", request.Kind, "cluster", answered.Cluster, "refused", answered.Error)
 	}
 	return err
+}
+
+func (i *Issuer) admit(ctx context.Context, request Request, cluster *Current) (string, error) {
+	if i.config.Admit == nil || request.Kind != KindJoin || cluster == nil {
+		return "", nil
+	}
+	return i.config.Admit(ctx, Joining{Namespace: cluster.Namespace, Name: cluster.Name, AgentVersion: request.AgentVersion, Fingerprint: request.Fingerprint})
 }

@@ -22,6 +22,15 @@ type Request struct {
 	// ClusterUID and OldSerial are those of the certificate that is renewed.
 	ClusterUID string
 	OldSerial  string
+	// AgentVersion and Fingerprint are what an agent that joins says of itself.
+	AgentVersion string
+	Fingerprint  string
+}
+
+// Joining is a cluster that joins, as policies see it.
+type Joining struct {
+	Namespace, Name           string
+	AgentVersion, Fingerprint string
 }
 
 // Token is a join token as the store counts it.

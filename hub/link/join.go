@@ -3,6 +3,8 @@ package link
 import (
 	"context"
 	"errors"
+	"strings"
+	"unicode"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -14,12 +16,15 @@ import (
 const (
 	maxToken = 256
 	maxCSR   = 8 << 10
+	// maxSaying bounds what an agent says of itself.
+	maxSaying = 128
 )
 
 // refusals are the codes that an answer of the issuer may have.
 var refusals = map[string]codes.Code{
 	"UNAUTHENTICATED": codes.Unauthenticated, "ALREADY_EXISTS": codes.AlreadyExists,
 	"NOT_FOUND": codes.NotFound, "INVALID_ARGUMENT": codes.InvalidArgument,
+	"PERMISSION_DENIED": codes.PermissionDenied,
 }
 
 // Join trades a join token for a certificate.
@@ -32,12 +37,23 @@ func (s *Service) Join(ctx context.Context, request *linkv1.JoinRequest) (*linkv
 	if request.GetToken() == "" || len(request.GetToken()) > maxToken {
 		return nil, status.Error(codes.Unauthenticated, "the join token is not known")
 	}
-	result, err := s.ask(ctx, identity.Request{Kind: identity.KindJoin, TokenHash: identity.HashToken(request.GetToken()), CSR: request.GetCsr()})
+	result, err := s.ask(ctx, identity.Request{Kind: identity.KindJoin, TokenHash: identity.HashToken(request.GetToken()), CSR: request.GetCsr(),
+		AgentVersion: clip(request.GetAgentVersion()), Fingerprint: clip(request.GetClusterFingerprint())})
 	if err != nil {
 		return nil, err
 	}
 	return &linkv1.JoinResponse{Certificate: result.Certificate, TrustBundle: result.TrustBundle, Endpoints: result.Endpoints,
 		FleetId: s.config.Public.FleetID, Cluster: result.Cluster}, nil
+}
+
+// clip keeps what an agent says of itself within reason, and such that a store takes it.
+func clip(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(text[:min(len(text), maxSaying)], ""))
 }
 
 // Renew trades a certificate for a fresh one.

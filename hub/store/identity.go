@@ -43,6 +43,9 @@ type IssueRequest struct {
 	CSR           []byte
 	ClusterUID    string
 	OldSerial     string
+	// AgentVersion and Fingerprint are what an agent that joins says of itself.
+	AgentVersion string
+	Fingerprint  string
 }
 
 // IssueResult answers a request; ErrorCode is the name of a gRPC code, "" where a certificate was issued.
@@ -110,11 +113,14 @@ type requestRow struct {
 	CSR           []byte `bun:"csr"`
 	ClusterUID    string `bun:"cluster_uid"`
 	OldSerial     string
+	AgentVersion  string
+	Fingerprint   string
 	Answer        string
 }
 
 func (r *requestRow) request() IssueRequest {
-	return IssueRequest{ID: r.ID, Kind: r.Kind, TokenHash: r.TokenHash, PublicKeyHash: r.PublicKeyHash, CSR: r.CSR, ClusterUID: r.ClusterUID, OldSerial: r.OldSerial}
+	return IssueRequest{ID: r.ID, Kind: r.Kind, TokenHash: r.TokenHash, PublicKeyHash: r.PublicKeyHash, CSR: r.CSR, ClusterUID: r.ClusterUID, OldSerial: r.OldSerial,
+		AgentVersion: r.AgentVersion, Fingerprint: r.Fingerprint}
 }
 
 // PutToken writes a token; what of it was used stays.
@@ -189,7 +195,7 @@ func (s *Store) withUses(ctx context.Context, db bun.IDB, row *tokenRow) (*Token
 func (s *Store) RequestCertificate(ctx context.Context, r IssueRequest) error {
 	return s.write(ctx, func(ctx context.Context, tx bun.Tx) error {
 		row := &requestRow{ID: r.ID, Created: micros(s.now()), Kind: r.Kind, TokenHash: r.TokenHash, PublicKeyHash: r.PublicKeyHash, CSR: r.CSR,
-			ClusterUID: r.ClusterUID, OldSerial: r.OldSerial}
+			ClusterUID: r.ClusterUID, OldSerial: r.OldSerial, AgentVersion: r.AgentVersion, Fingerprint: r.Fingerprint}
 		_, err := tx.NewInsert().Model(row).Exec(ctx)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/periplus-fleet/periplus/api/content"
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
 
 // Object is an object prepared for review: converted to Rego's values once, however many policies look at it.
@@ -45,8 +46,11 @@ func Prepare(object map[string]any, defaultNamespace string) (*Object, error) {
 		group["pod"] = map[string]any{"metadata": orEmpty(pod["metadata"]), "spec": orEmpty(pod["spec"])}
 		group["containers"] = containers(pod)
 	}
+	if id.Kind == v1alpha1.KindClusterJoin && id.Group == v1alpha1.Group {
+		group["join"] = orEmpty(bare["spec"])
+	}
 	prepared := &Object{ID: id}
-	for _, key := range []string{"object", "kind", "group", "name", "namespace", "containers", "pod"} {
+	for _, key := range []string{"object", "kind", "group", "name", "namespace", "containers", "pod", "join"} {
 		value, there := group[key]
 		if !there {
 			continue
