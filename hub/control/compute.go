@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -110,9 +111,17 @@ func (w *planning) rendered(ctx context.Context, bundle plannedBundle, cluster t
 	if len(treatment.GetDependsOnObjects()) > 0 {
 		required = append([]string{content.CapabilityObjectDependencies}, required...)
 	}
+	if namesManagers(treatment) {
+		required = append([]string{content.CapabilityDriftManagers}, required...)
+	}
 	result := outcome{variant: variant.Key, base: variant.BaseKey, kinds: kindsOf(variant.Manifest), warnings: distinct(variant.Warnings),
 		target: delivery.Assignment{Revision: revision, Options: treatment, RequiredCapabilities: required, Commit: commit, TargetName: match.Name}}
 	return result, w.judge(ctx, bundle, cluster, variant, &result)
+}
+
+// namesManagers says that a rule of drift needs an agent that tells changes by who made them.
+func namesManagers(options *linkv1.Options) bool {
+	return slices.ContainsFunc(options.GetDriftIgnore(), func(rule *linkv1.DriftIgnore) bool { return len(rule.GetManagers()) > 0 })
 }
 
 // judge lets the gate see what a pair was rendered to.
@@ -251,7 +260,7 @@ func options(spec v1alpha1.BundleSpec, key delivery.Key) *linkv1.Options {
 	}
 	for _, rule := range spec.Drift.Ignore {
 		out.DriftIgnore = append(out.DriftIgnore, &linkv1.DriftIgnore{Group: rule.Group, Kind: rule.Kind, Namespace: rule.Namespace,
-			Name: rule.Name, Pointers: rule.Pointers})
+			Name: rule.Name, Pointers: rule.Pointers, Managers: rule.Managers})
 	}
 	if budget := spec.Prune.Budget; budget != nil {
 		if budget.Objects != nil {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"strconv"
 
@@ -104,8 +105,11 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 	for i, rule := range spec.Drift.Ignore {
 		at := fmt.Sprintf("spec.drift.ignore[%d]", i)
 		c.match(at, rule.ObjectMatch)
-		if len(rule.Pointers) == 0 {
-			c.refuse(at+".pointers", "pointers is required")
+		if len(rule.Pointers) == 0 && len(rule.Managers) == 0 {
+			c.refuse(at, "pointers or managers is required")
+		}
+		for j, manager := range rule.Managers {
+			c.manager(fmt.Sprintf("%s.managers[%d]", at, j), manager)
 		}
 		for j, pointer := range rule.Pointers {
 			c.pointer(fmt.Sprintf("%s.pointers[%d]", at, j), pointer)
@@ -152,9 +156,12 @@ func (c bundleCheck) later(spec v1alpha1.BundleSpec) {
 	if spec.Prune.OnRemoval != "" {
 		c.refuse("spec.prune.onRemoval", "onRemoval "+notYet)
 	}
-	for i, rule := range spec.Drift.Ignore {
-		if len(rule.Managers) > 0 {
-			c.refuse(fmt.Sprintf("spec.drift.ignore[%d].managers", i), "managers "+notYet)
-		}
+}
+
+// manager checks the name of a field manager, which may hold *.
+func (c bundleCheck) manager(field, manager string) {
+	// The API server takes at most 128 printable letters for a manager's name.
+	if _, err := path.Match(manager, ""); err != nil || manager == "" || len(manager) > 128 {
+		c.refuse(field, "%q is no field manager's name, such as kube-controller-manager or keda-*", manager)
 	}
 }

@@ -171,10 +171,8 @@ func (m *making) ignored(rule ignore, at string) {
 		}
 		out.Pointers = append(out.Pointers, pointer)
 	}
-	if len(rule.Managers) > 0 {
-		m.repo.Report.Differs(m.at(at+".managedFieldsManagers"), m.d.What()+": managedFieldsManagers", "fields that a bundle does not set never count as drift, whoever manages them", "name those that it does set in drift.ignore")
-	}
-	if len(out.Pointers) > 0 {
+	out.Managers = slices.Clone(rule.Managers)
+	if len(out.Pointers) > 0 || len(out.Managers) > 0 {
 		m.Spec.Drift.Ignore = append(m.Spec.Drift.Ignore, out)
 	}
 }
