@@ -135,7 +135,7 @@ func (h *Hub) Remove(name string) {
 func (h *Hub) Unsettled() (why string) {
 	h.Store.Read(clusterUID, func(c *fakestore.Cluster) {
 		for name := range c.Tombstones {
-			why = name + " is to be removed"
+			why = name + " is to be removed: " + c.Statuses[name].GetMessage()
 			return
 		}
 		for name, entry := range c.Entries {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 
-	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
 	"github.com/periplus-fleet/periplus/e2e/member"
 )
 
@@ -66,7 +65,7 @@ func (s *soaking) want(bundle string, object int) {
 func (s *soaking) change(bundle string) error {
 	objects := s.fleet[bundle]
 	for range 1 + s.random.IntN(3) {
-		object := s.random.IntN(2 * perBundle)
+		object := s.random.IntN(perBundle)
 		if _, exists := objects[object]; exists && s.random.IntN(3) == 0 && len(objects) > 1 {
 			delete(objects, object)
 			s.ledger.Unwant(objectName(bundle, object))
@@ -79,7 +78,7 @@ func (s *soaking) change(bundle string) error {
 }
 
 func (s *soaking) assign(bundle string) error {
-	wanted := member.Bundle{Name: bundle, Options: &linkv1.Options{PruneBudgetObjects: 1000}}
+	wanted := member.Bundle{Name: bundle}
 	for _, object := range slices.Sorted(maps.Keys(s.fleet[bundle])) {
 		wanted.Objects = append(wanted.Objects, member.Sample(object, objectName(bundle, object), s.fleet[bundle][object]))
 	}

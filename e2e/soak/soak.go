@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// bundles and perBundle of a full cluster.
+	// bundles and perBundle of a full cluster. No more than ten go with a bundle without a person's word.
 	bundles   = 50
 	perBundle = 10
 	// churn of a round lasts so long, then it has to become quiet in time.
