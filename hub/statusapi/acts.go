@@ -372,10 +372,18 @@ func (s *Service) Recover(ctx context.Context, request *statusv1.RecoverRequest)
 	if decision != "accept" && decision != "orphan" {
 		return nil, status.Errorf(codes.InvalidArgument, "decision %q: want accept or orphan", decision)
 	}
+	before, err := s.plan(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	if len(before.GetClusters()) == 0 {
+		// A word that nothing waits for would decide about the next restore.
+		return nil, status.Error(codes.FailedPrecondition, "no such cluster is being relearned: there is nothing to decide")
+	}
 	if err := s.audit(ctx, "recover", "recovery", request.GetNamespace(), request.GetCluster(), decision); err != nil {
 		return nil, err
 	}
-	err := s.cfg.Store.PutWord(ctx, store.Word{Namespace: request.GetNamespace(), Kind: store.WordRecover, Subject: request.GetCluster(),
+	err = s.cfg.Store.PutWord(ctx, store.Word{Namespace: request.GetNamespace(), Kind: store.WordRecover, Subject: request.GetCluster(),
 		Decision: decision, Actor: UserOf(ctx).Name, Time: s.cfg.Now()})
 	if err != nil {
 		return nil, unavailable(err)
