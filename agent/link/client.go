@@ -81,6 +81,8 @@ type Client struct {
 	fetch   context.CancelFunc
 	slots   chan struct{}
 	ticker  *time.Ticker
+	// later fires when reports may go out that were held back.
+	later *time.Timer
 }
 
 // event is something that happened outside; it runs in the goroutine that owns the machine.
@@ -119,6 +121,8 @@ func (c *Client) Run(ctx context.Context) error {
 	c.machine = session.New(c.config.Session, c.config.Keeper.Accepted())
 	c.ticker = time.NewTicker(defaultHeartbeat)
 	defer c.ticker.Stop()
+	c.later = time.NewTimer(time.Hour)
+	defer c.later.Stop()
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
@@ -134,6 +138,8 @@ func (c *Client) Run(ctx context.Context) error {
 		case happened := <-c.events:
 			happened(ctx)
 		case <-c.mailbox.wake:
+			c.takeMail(ctx)
+		case <-c.later.C:
 			c.takeMail(ctx)
 		case <-c.ticker.C:
 			c.carryOut(ctx, c.machine.Tick())
@@ -152,6 +158,9 @@ func (c *Client) post(happened event) {
 
 func (c *Client) takeMail(ctx context.Context) {
 	mail := c.mailbox.take()
+	if mail.later > 0 {
+		c.later.Reset(mail.later)
+	}
 	if mail.facts != nil {
 		c.carryOut(ctx, c.machine.SetFacts(mail.facts))
 	}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -13,7 +14,8 @@ import (
 // maxEvents is how many events of a bundle wait; older ones go first.
 const maxEvents = 100
 
-// mailbox takes what the rest of the agent reports, coalesced by bundle, so that nobody ever waits for the link.
+// mailbox takes what the rest of the agent reports, coalesced by bundle, so that nobody ever waits for the link. What a
+// bundle reports goes out at once, unless it reports all the time: then only the newest, a few times a second.
 type mailbox struct {
 	wake chan struct{}
 
@@ -21,6 +23,9 @@ type mailbox struct {
 	statuses map[string]*linkv1.BundleStatus
 	removed  map[string]bool
 	facts    *linkv1.Facts
+	// buckets of bundles that reported lately.
+	buckets map[string]*bucket
+	now     func() time.Time
 }
 
 // mail is what waited.
@@ -28,10 +33,13 @@ type mail struct {
 	statuses []*linkv1.BundleStatus
 	removed  []string
 	facts    *linkv1.Facts
+	// later is when more may be taken, 0 when nothing waits.
+	later time.Duration
 }
 
 func newMailbox() mailbox {
-	return mailbox{wake: make(chan struct{}, 1), mu: &sync.Mutex{}, statuses: map[string]*linkv1.BundleStatus{}, removed: map[string]bool{}}
+	return mailbox{wake: make(chan struct{}, 1), mu: &sync.Mutex{}, statuses: map[string]*linkv1.BundleStatus{}, removed: map[string]bool{},
+		buckets: map[string]*bucket{}, now: time.Now}
 }
 
 func (m *mailbox) report(status *linkv1.BundleStatus) {
@@ -75,10 +83,19 @@ func (m *mailbox) take() mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	taken := mail{removed: slices.Sorted(maps.Keys(m.removed)), facts: m.facts}
+	now := m.now()
 	for _, bundle := range slices.Sorted(maps.Keys(m.statuses)) {
+		if m.buckets[bundle] == nil {
+			m.buckets[bundle] = newBucket(now)
+		}
+		if wait := m.buckets[bundle].take(now); wait > 0 {
+			taken.later = soonest(taken.later, wait)
+			continue
+		}
 		taken.statuses = append(taken.statuses, m.statuses[bundle])
+		delete(m.statuses, bundle)
 	}
-	clear(m.statuses)
+	maps.DeleteFunc(m.buckets, func(_ string, b *bucket) bool { return b.full(now) })
 	clear(m.removed)
 	m.facts = nil
 	return taken
