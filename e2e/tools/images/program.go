@@ -74,10 +74,10 @@ func (p program) build(out string, architectures []string) ([]size, error) {
 	return sizes, err
 }
 
-// compile makes a static binary that says nothing of the machine that built it.
+// compile makes a static binary that says nothing of the machine that built it, and of which commit it is.
 func compile(name, architecture, path string) error {
-	command := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/"+name)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture)
+	command := exec.Command("go", "build", "-trimpath", "-buildvcs=auto", "-ldflags", "-s -w", "-o", path, "./cmd/"+name)
+	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+architecture, "GOAMD64=v1", "GOARM64=v8.0")
 	command.Stdout, command.Stderr = os.Stderr, os.Stderr
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("cannot build %s for %s: %w", name, architecture, err)
