@@ -49,6 +49,8 @@ type Config struct {
 	Identity Identity
 	Keeper   Keeper
 	Commands Commands
+	// Queries may be nil; the agent then must not say that it has the capability.
+	Queries Queries
 	// Session says who the agent is: capabilities, version, instance, fingerprint.
 	Session session.Config
 	// MinBackoff and MaxBackoff bound the wait between connections, default 1 s and 30 s.
@@ -81,6 +83,8 @@ type Client struct {
 	fetch   context.CancelFunc
 	slots   chan struct{}
 	ticker  *time.Ticker
+	// answering holds a place for each query that is worked on.
+	answering chan struct{}
 	// later fires when reports may go out that were held back.
 	later *time.Timer
 }
@@ -99,7 +103,8 @@ func New(config Config) *Client {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{config: config, mailbox: newMailbox(), events: make(chan event), done: make(chan struct{}), slots: make(chan struct{}, commandsTogether)}
+	return &Client{config: config, mailbox: newMailbox(), events: make(chan event), done: make(chan struct{}), slots: make(chan struct{}, commandsTogether),
+		answering: make(chan struct{}, queriesTogether)}
 }
 
 // Report takes the newest status of a bundle. It never blocks; while the hub is slow or away only the newest counts.

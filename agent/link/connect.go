@@ -81,6 +81,10 @@ func (c *Client) serve(ctx context.Context, endpoint string) (welcome *linkv1.We
 			}
 			return st.said.Load(), err
 		}
+		if query := message.GetQuery(); query != nil && c.config.Queries != nil {
+			go c.answer(ctx, st, query)
+			continue
+		}
 		c.post(func(ctx context.Context) {
 			if c.stream == st {
 				c.carryOut(ctx, c.machine.Receive(message))

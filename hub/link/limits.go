@@ -27,6 +27,7 @@ var rpcLimits = map[string]limit{
 	"Renew":   {perSecond: 1, burst: 20},
 	"Connect": {certificate: true, perSecond: 2, burst: 20},
 	"Fetch":   {certificate: true, perSecond: 100, burst: 500, together: 8},
+	"Answer":  {certificate: true, perSecond: 20, burst: 100, together: maxQuestions},
 }
 
 // maxCallers bounds the table of callers; above it, it starts anew.

@@ -67,6 +67,8 @@ type Service struct {
 	limits   *limits
 	meta     atomic.Pointer[Meta]
 	draining atomic.Bool
+	// questions that agents of this process are asked.
+	questions questions
 
 	mu      sync.Mutex
 	streams map[string]*stream

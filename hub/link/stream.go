@@ -3,6 +3,7 @@ package link
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,6 +41,10 @@ type stream struct {
 	poked    atomic.Bool
 	commands atomic.Bool
 	ending   atomic.Pointer[session.Close]
+
+	canAnswer atomic.Bool
+	asking    sync.Mutex
+	asked     []*linkv1.Query
 
 	// Owned by run.
 	queue   []session.Request
@@ -99,6 +104,7 @@ func (st *stream) run() error {
 		case message := <-in:
 			st.heard.Store(time.Now().UnixNano())
 			st.service.metrics.received(message)
+			st.hello(message)
 			out = st.machine.Receive(message)
 		case answer := <-st.answers:
 			st.calling = false
@@ -127,6 +133,7 @@ func (st *stream) woken() session.Output {
 	if st.poked.Swap(false) {
 		out = st.machine.Poke()
 	}
+	out.Send = append(out.Send, st.takeAsked()...)
 	if st.commands.Swap(false) {
 		more := st.machine.PokeCommands()
 		out.Send, out.Store = append(out.Send, more.Send...), append(out.Store, more.Store...)

@@ -394,7 +394,6 @@ type AgentMessage struct {
 	//	*AgentMessage_Heartbeat
 	//	*AgentMessage_Relearn
 	//	*AgentMessage_CommandResult
-	//	*AgentMessage_QueryResult
 	Message       isAgentMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -500,15 +499,6 @@ func (x *AgentMessage) GetCommandResult() *CommandResult {
 	return nil
 }
 
-func (x *AgentMessage) GetQueryResult() *QueryResult {
-	if x != nil {
-		if x, ok := x.Message.(*AgentMessage_QueryResult); ok {
-			return x.QueryResult
-		}
-	}
-	return nil
-}
-
 type isAgentMessage_Message interface {
 	isAgentMessage_Message()
 }
@@ -541,10 +531,6 @@ type AgentMessage_CommandResult struct {
 	CommandResult *CommandResult `protobuf:"bytes,7,opt,name=command_result,json=commandResult,proto3,oneof"`
 }
 
-type AgentMessage_QueryResult struct {
-	QueryResult *QueryResult `protobuf:"bytes,8,opt,name=query_result,json=queryResult,proto3,oneof"`
-}
-
 func (*AgentMessage_Hello) isAgentMessage_Message() {}
 
 func (*AgentMessage_Want) isAgentMessage_Message() {}
@@ -559,8 +545,6 @@ func (*AgentMessage_Relearn) isAgentMessage_Message() {}
 
 func (*AgentMessage_CommandResult) isAgentMessage_Message() {}
 
-func (*AgentMessage_QueryResult) isAgentMessage_Message() {}
-
 type HubMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -574,7 +558,6 @@ type HubMessage struct {
 	//	*HubMessage_Relearn
 	//	*HubMessage_Command
 	//	*HubMessage_Query
-	//	*HubMessage_CancelQuery
 	Message       isHubMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -698,15 +681,6 @@ func (x *HubMessage) GetQuery() *Query {
 	return nil
 }
 
-func (x *HubMessage) GetCancelQuery() *CancelQuery {
-	if x != nil {
-		if x, ok := x.Message.(*HubMessage_CancelQuery); ok {
-			return x.CancelQuery
-		}
-	}
-	return nil
-}
-
 type isHubMessage_Message interface {
 	isHubMessage_Message()
 }
@@ -744,12 +718,8 @@ type HubMessage_Command struct {
 }
 
 type HubMessage_Query struct {
-	// Query and CancelQuery only to an agent with the capability queries.v1.
+	// Only to an agent with the capability queries.v1, which answers with the call Answer.
 	Query *Query `protobuf:"bytes,9,opt,name=query,proto3,oneof"`
-}
-
-type HubMessage_CancelQuery struct {
-	CancelQuery *CancelQuery `protobuf:"bytes,10,opt,name=cancel_query,json=cancelQuery,proto3,oneof"`
 }
 
 func (*HubMessage_Welcome) isHubMessage_Message() {}
@@ -769,8 +739,6 @@ func (*HubMessage_Relearn) isHubMessage_Message() {}
 func (*HubMessage_Command) isHubMessage_Message() {}
 
 func (*HubMessage_Query) isHubMessage_Message() {}
-
-func (*HubMessage_CancelQuery) isHubMessage_Message() {}
 
 // Position names a desired set: the life of the hub's store, the generation in it, and the hash of the set.
 type Position struct {
@@ -3512,28 +3480,27 @@ func (*Query_Logs) isQuery_Query() {}
 
 func (*Query_Why) isQuery_Query() {}
 
-// CancelQuery says that nobody waits for the answer any more.
-type CancelQuery struct {
+// AnswerEnd says that the answer was taken.
+type AnswerEnd struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *CancelQuery) Reset() {
-	*x = CancelQuery{}
+func (x *AnswerEnd) Reset() {
+	*x = AnswerEnd{}
 	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *CancelQuery) String() string {
+func (x *AnswerEnd) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*CancelQuery) ProtoMessage() {}
+func (*AnswerEnd) ProtoMessage() {}
 
-func (x *CancelQuery) ProtoReflect() protoreflect.Message {
+func (x *AnswerEnd) ProtoReflect() protoreflect.Message {
 	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -3545,16 +3512,9 @@ func (x *CancelQuery) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use CancelQuery.ProtoReflect.Descriptor instead.
-func (*CancelQuery) Descriptor() ([]byte, []int) {
+// Deprecated: Use AnswerEnd.ProtoReflect.Descriptor instead.
+func (*AnswerEnd) Descriptor() ([]byte, []int) {
 	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{43}
-}
-
-func (x *CancelQuery) GetId() string {
-	if x != nil {
-		return x.Id
-	}
-	return ""
 }
 
 // GetQuery asks for one object as it lives, as it is desired, and as it was last applied.
@@ -3719,7 +3679,7 @@ type LogsQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Container; "" is every container.
 	Container string `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
-	// Follow streams on until the deadline or a CancelQuery.
+	// Follow streams on until the deadline, or until the hub ends the call.
 	Follow bool `protobuf:"varint,2,opt,name=follow,proto3" json:"follow,omitempty"`
 	// Previous asks for the container's run before the present one.
 	Previous bool `protobuf:"varint,3,opt,name=previous,proto3" json:"previous,omitempty"`
@@ -3832,14 +3792,11 @@ func (*WhyQuery) Descriptor() ([]byte, []int) {
 	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{49}
 }
 
-// QueryResult is a part of a query's answer. The agent sends parts of at most 1 MiB; a hub that does not take them in time
-// has the query cancelled.
+// QueryResult is a part of a query's answer, at most 1 MiB. The first may be empty but for the id.
 type QueryResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// From 0, rising by one.
-	Sequence uint32 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
-	Last     bool   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
+	Last  bool                   `protobuf:"varint,3,opt,name=last,proto3" json:"last,omitempty"`
 	// Why there is no (more of the) answer; only in the last part.
 	Error *QueryError `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// True when the answer was cut at a limit; only in the last part.
@@ -3890,13 +3847,6 @@ func (x *QueryResult) GetId() string {
 		return x.Id
 	}
 	return ""
-}
-
-func (x *QueryResult) GetSequence() uint32 {
-	if x != nil {
-		return x.Sequence
-	}
-	return 0
 }
 
 func (x *QueryResult) GetLast() bool {
@@ -4514,7 +4464,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\rRenewResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12!\n" +
 	"\ftrust_bundle\x18\x02 \x01(\fR\vtrustBundle\x12\x1c\n" +
-	"\tendpoints\x18\x03 \x03(\tR\tendpoints\"\xf9\x03\n" +
+	"\tendpoints\x18\x03 \x03(\tR\tendpoints\"\xb5\x03\n" +
 	"\fAgentMessage\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.periplus.link.v1.HelloH\x00R\x05hello\x12,\n" +
 	"\x04want\x18\x02 \x01(\v2\x16.periplus.link.v1.WantH\x00R\x04want\x128\n" +
@@ -4522,9 +4472,8 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\v2\x1e.periplus.link.v1.StatusReportH\x00R\x06status\x12@\n" +
 	"\theartbeat\x18\x05 \x01(\v2 .periplus.link.v1.AgentHeartbeatH\x00R\theartbeat\x12;\n" +
 	"\arelearn\x18\x06 \x01(\v2\x1f.periplus.link.v1.RelearnReportH\x00R\arelearn\x12H\n" +
-	"\x0ecommand_result\x18\a \x01(\v2\x1f.periplus.link.v1.CommandResultH\x00R\rcommandResult\x12B\n" +
-	"\fquery_result\x18\b \x01(\v2\x1d.periplus.link.v1.QueryResultH\x00R\vqueryResultB\t\n" +
-	"\amessage\"\xcf\x04\n" +
+	"\x0ecommand_result\x18\a \x01(\v2\x1f.periplus.link.v1.CommandResultH\x00R\rcommandResultB\t\n" +
+	"\amessage\"\x8b\x04\n" +
 	"\n" +
 	"HubMessage\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.periplus.link.v1.WelcomeH\x00R\awelcome\x12/\n" +
@@ -4536,9 +4485,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\theartbeat\x18\x06 \x01(\v2\x1e.periplus.link.v1.HubHeartbeatH\x00R\theartbeat\x12<\n" +
 	"\arelearn\x18\a \x01(\v2 .periplus.link.v1.RelearnRequestH\x00R\arelearn\x125\n" +
 	"\acommand\x18\b \x01(\v2\x19.periplus.link.v1.CommandH\x00R\acommand\x12/\n" +
-	"\x05query\x18\t \x01(\v2\x17.periplus.link.v1.QueryH\x00R\x05query\x12B\n" +
-	"\fcancel_query\x18\n" +
-	" \x01(\v2\x1d.periplus.link.v1.CancelQueryH\x00R\vcancelQueryB\t\n" +
+	"\x05query\x18\t \x01(\v2\x17.periplus.link.v1.QueryH\x00R\x05queryB\t\n" +
 	"\amessage\"[\n" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\tR\x05epoch\x12\x1e\n" +
@@ -4756,9 +4703,8 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\x06events\x18\r \x01(\v2\x1d.periplus.link.v1.EventsQueryH\x00R\x06events\x121\n" +
 	"\x04logs\x18\x0e \x01(\v2\x1b.periplus.link.v1.LogsQueryH\x00R\x04logs\x12.\n" +
 	"\x03why\x18\x0f \x01(\v2\x1a.periplus.link.v1.WhyQueryH\x00R\x03whyB\a\n" +
-	"\x05query\"\x1d\n" +
-	"\vCancelQuery\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\n" +
+	"\x05query\"\v\n" +
+	"\tAnswerEnd\"\n" +
 	"\n" +
 	"\bGetQuery\"\v\n" +
 	"\tDiffQuery\"\v\n" +
@@ -4773,10 +4719,9 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"tail_lines\x18\x04 \x01(\x03R\ttailLines\x12/\n" +
 	"\x05since\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x05since\"\n" +
 	"\n" +
-	"\bWhyQuery\"\xdd\x03\n" +
+	"\bWhyQuery\"\xc1\x03\n" +
 	"\vQueryResult\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\rR\bsequence\x12\x12\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x122\n" +
 	"\x05error\x18\x04 \x01(\v2\x1c.periplus.link.v1.QueryErrorR\x05error\x12\x1c\n" +
 	"\ttruncated\x18\x05 \x01(\bR\ttruncated\x126\n" +
@@ -4841,12 +4786,13 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\n" +
 	"STATE_HELD\x10\a\x12\x11\n" +
 	"\rSTATE_WAITING\x10\b\x12\x15\n" +
-	"\x11STATE_ROLLED_BACK\x10\t2\xb0\x02\n" +
+	"\x11STATE_ROLLED_BACK\x10\t2\xf8\x02\n" +
 	"\x04Link\x12E\n" +
 	"\x04Join\x12\x1d.periplus.link.v1.JoinRequest\x1a\x1e.periplus.link.v1.JoinResponse\x12H\n" +
 	"\x05Renew\x12\x1e.periplus.link.v1.RenewRequest\x1a\x1f.periplus.link.v1.RenewResponse\x12K\n" +
 	"\aConnect\x12\x1e.periplus.link.v1.AgentMessage\x1a\x1c.periplus.link.v1.HubMessage(\x010\x01\x12J\n" +
-	"\x05Fetch\x12\x1e.periplus.link.v1.FetchRequest\x1a\x1f.periplus.link.v1.FetchResponse0\x01BFZDgithub.com/periplus-fleet/periplus/api/proto/periplus/link/v1;linkv1b\x06proto3"
+	"\x05Fetch\x12\x1e.periplus.link.v1.FetchRequest\x1a\x1f.periplus.link.v1.FetchResponse0\x01\x12F\n" +
+	"\x06Answer\x12\x1d.periplus.link.v1.QueryResult\x1a\x1b.periplus.link.v1.AnswerEnd(\x01BFZDgithub.com/periplus-fleet/periplus/api/proto/periplus/link/v1;linkv1b\x06proto3"
 
 var (
 	file_periplus_link_v1_link_proto_rawDescOnce sync.Once
@@ -4907,7 +4853,7 @@ var file_periplus_link_v1_link_proto_goTypes = []any{
 	(*FetchResponse)(nil),         // 41: periplus.link.v1.FetchResponse
 	(*Blob)(nil),                  // 42: periplus.link.v1.Blob
 	(*Query)(nil),                 // 43: periplus.link.v1.Query
-	(*CancelQuery)(nil),           // 44: periplus.link.v1.CancelQuery
+	(*AnswerEnd)(nil),             // 44: periplus.link.v1.AnswerEnd
 	(*GetQuery)(nil),              // 45: periplus.link.v1.GetQuery
 	(*DiffQuery)(nil),             // 46: periplus.link.v1.DiffQuery
 	(*TreeQuery)(nil),             // 47: periplus.link.v1.TreeQuery
@@ -4934,101 +4880,101 @@ var file_periplus_link_v1_link_proto_depIdxs = []int32{
 	31, // 5: periplus.link.v1.AgentMessage.heartbeat:type_name -> periplus.link.v1.AgentHeartbeat
 	34, // 6: periplus.link.v1.AgentMessage.relearn:type_name -> periplus.link.v1.RelearnReport
 	39, // 7: periplus.link.v1.AgentMessage.command_result:type_name -> periplus.link.v1.CommandResult
-	51, // 8: periplus.link.v1.AgentMessage.query_result:type_name -> periplus.link.v1.QueryResult
-	10, // 9: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
-	11, // 10: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
-	12, // 11: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
-	15, // 12: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
-	24, // 13: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
-	32, // 14: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
-	33, // 15: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
-	35, // 16: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
-	43, // 17: periplus.link.v1.HubMessage.query:type_name -> periplus.link.v1.Query
-	44, // 18: periplus.link.v1.HubMessage.cancel_query:type_name -> periplus.link.v1.CancelQuery
-	7,  // 19: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
-	9,  // 20: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
-	22, // 21: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
-	60, // 22: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
-	60, // 23: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 24: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
-	7,  // 25: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
-	16, // 26: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
-	19, // 27: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 28: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
-	13, // 29: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
-	19, // 30: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 31: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
-	7,  // 32: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
-	16, // 33: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
-	17, // 34: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
-	18, // 35: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
-	60, // 36: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
-	27, // 37: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
-	20, // 38: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
-	7,  // 39: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
-	22, // 40: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
-	25, // 41: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
-	9,  // 42: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
-	0,  // 43: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
-	26, // 44: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
-	28, // 45: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
-	59, // 46: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
-	29, // 47: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
-	30, // 48: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
-	27, // 49: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
-	59, // 50: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	27, // 51: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
-	59, // 52: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
-	27, // 53: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
-	7,  // 54: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
-	7,  // 55: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
-	7,  // 56: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
-	16, // 57: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
-	19, // 58: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
-	59, // 59: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
-	36, // 60: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
-	37, // 61: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
-	38, // 62: periplus.link.v1.Command.abort:type_name -> periplus.link.v1.Abort
-	42, // 63: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
-	59, // 64: periplus.link.v1.Query.deadline:type_name -> google.protobuf.Timestamp
-	27, // 65: periplus.link.v1.Query.object:type_name -> periplus.link.v1.ObjectId
-	45, // 66: periplus.link.v1.Query.get:type_name -> periplus.link.v1.GetQuery
-	46, // 67: periplus.link.v1.Query.diff:type_name -> periplus.link.v1.DiffQuery
-	47, // 68: periplus.link.v1.Query.tree:type_name -> periplus.link.v1.TreeQuery
-	48, // 69: periplus.link.v1.Query.events:type_name -> periplus.link.v1.EventsQuery
-	49, // 70: periplus.link.v1.Query.logs:type_name -> periplus.link.v1.LogsQuery
-	50, // 71: periplus.link.v1.Query.why:type_name -> periplus.link.v1.WhyQuery
-	60, // 72: periplus.link.v1.LogsQuery.since:type_name -> google.protobuf.Duration
-	52, // 73: periplus.link.v1.QueryResult.error:type_name -> periplus.link.v1.QueryError
-	53, // 74: periplus.link.v1.QueryResult.objects:type_name -> periplus.link.v1.ObjectView
-	54, // 75: periplus.link.v1.QueryResult.diffs:type_name -> periplus.link.v1.ObjectDiff
-	55, // 76: periplus.link.v1.QueryResult.nodes:type_name -> periplus.link.v1.TreeNode
-	56, // 77: periplus.link.v1.QueryResult.events:type_name -> periplus.link.v1.ClusterEvent
-	57, // 78: periplus.link.v1.QueryResult.lines:type_name -> periplus.link.v1.LogLine
-	58, // 79: periplus.link.v1.QueryResult.findings:type_name -> periplus.link.v1.Finding
-	27, // 80: periplus.link.v1.ObjectView.id:type_name -> periplus.link.v1.ObjectId
-	27, // 81: periplus.link.v1.ObjectDiff.id:type_name -> periplus.link.v1.ObjectId
-	27, // 82: periplus.link.v1.TreeNode.id:type_name -> periplus.link.v1.ObjectId
-	59, // 83: periplus.link.v1.TreeNode.created:type_name -> google.protobuf.Timestamp
-	27, // 84: periplus.link.v1.ClusterEvent.about:type_name -> periplus.link.v1.ObjectId
-	59, // 85: periplus.link.v1.ClusterEvent.first:type_name -> google.protobuf.Timestamp
-	59, // 86: periplus.link.v1.ClusterEvent.last:type_name -> google.protobuf.Timestamp
-	59, // 87: periplus.link.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	27, // 88: periplus.link.v1.Finding.id:type_name -> periplus.link.v1.ObjectId
-	27, // 89: periplus.link.v1.Finding.cause:type_name -> periplus.link.v1.ObjectId
-	1,  // 90: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
-	3,  // 91: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
-	5,  // 92: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
-	40, // 93: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
-	2,  // 94: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
-	4,  // 95: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
-	6,  // 96: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
-	41, // 97: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
-	94, // [94:98] is the sub-list for method output_type
-	90, // [90:94] is the sub-list for method input_type
-	90, // [90:90] is the sub-list for extension type_name
-	90, // [90:90] is the sub-list for extension extendee
-	0,  // [0:90] is the sub-list for field type_name
+	10, // 8: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
+	11, // 9: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
+	12, // 10: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
+	15, // 11: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
+	24, // 12: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
+	32, // 13: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
+	33, // 14: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
+	35, // 15: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
+	43, // 16: periplus.link.v1.HubMessage.query:type_name -> periplus.link.v1.Query
+	7,  // 17: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
+	9,  // 18: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
+	22, // 19: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
+	60, // 20: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
+	60, // 21: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,  // 22: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
+	7,  // 23: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
+	16, // 24: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
+	19, // 25: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 26: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
+	13, // 27: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
+	19, // 28: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,  // 29: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
+	7,  // 30: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
+	16, // 31: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
+	17, // 32: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
+	18, // 33: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
+	60, // 34: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
+	27, // 35: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
+	20, // 36: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
+	7,  // 37: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
+	22, // 38: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
+	25, // 39: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
+	9,  // 40: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
+	0,  // 41: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
+	26, // 42: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
+	28, // 43: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
+	59, // 44: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
+	29, // 45: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
+	30, // 46: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
+	27, // 47: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
+	59, // 48: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	27, // 49: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
+	59, // 50: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
+	27, // 51: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
+	7,  // 52: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
+	7,  // 53: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
+	7,  // 54: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
+	16, // 55: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
+	19, // 56: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
+	59, // 57: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
+	36, // 58: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
+	37, // 59: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
+	38, // 60: periplus.link.v1.Command.abort:type_name -> periplus.link.v1.Abort
+	42, // 61: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
+	59, // 62: periplus.link.v1.Query.deadline:type_name -> google.protobuf.Timestamp
+	27, // 63: periplus.link.v1.Query.object:type_name -> periplus.link.v1.ObjectId
+	45, // 64: periplus.link.v1.Query.get:type_name -> periplus.link.v1.GetQuery
+	46, // 65: periplus.link.v1.Query.diff:type_name -> periplus.link.v1.DiffQuery
+	47, // 66: periplus.link.v1.Query.tree:type_name -> periplus.link.v1.TreeQuery
+	48, // 67: periplus.link.v1.Query.events:type_name -> periplus.link.v1.EventsQuery
+	49, // 68: periplus.link.v1.Query.logs:type_name -> periplus.link.v1.LogsQuery
+	50, // 69: periplus.link.v1.Query.why:type_name -> periplus.link.v1.WhyQuery
+	60, // 70: periplus.link.v1.LogsQuery.since:type_name -> google.protobuf.Duration
+	52, // 71: periplus.link.v1.QueryResult.error:type_name -> periplus.link.v1.QueryError
+	53, // 72: periplus.link.v1.QueryResult.objects:type_name -> periplus.link.v1.ObjectView
+	54, // 73: periplus.link.v1.QueryResult.diffs:type_name -> periplus.link.v1.ObjectDiff
+	55, // 74: periplus.link.v1.QueryResult.nodes:type_name -> periplus.link.v1.TreeNode
+	56, // 75: periplus.link.v1.QueryResult.events:type_name -> periplus.link.v1.ClusterEvent
+	57, // 76: periplus.link.v1.QueryResult.lines:type_name -> periplus.link.v1.LogLine
+	58, // 77: periplus.link.v1.QueryResult.findings:type_name -> periplus.link.v1.Finding
+	27, // 78: periplus.link.v1.ObjectView.id:type_name -> periplus.link.v1.ObjectId
+	27, // 79: periplus.link.v1.ObjectDiff.id:type_name -> periplus.link.v1.ObjectId
+	27, // 80: periplus.link.v1.TreeNode.id:type_name -> periplus.link.v1.ObjectId
+	59, // 81: periplus.link.v1.TreeNode.created:type_name -> google.protobuf.Timestamp
+	27, // 82: periplus.link.v1.ClusterEvent.about:type_name -> periplus.link.v1.ObjectId
+	59, // 83: periplus.link.v1.ClusterEvent.first:type_name -> google.protobuf.Timestamp
+	59, // 84: periplus.link.v1.ClusterEvent.last:type_name -> google.protobuf.Timestamp
+	59, // 85: periplus.link.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	27, // 86: periplus.link.v1.Finding.id:type_name -> periplus.link.v1.ObjectId
+	27, // 87: periplus.link.v1.Finding.cause:type_name -> periplus.link.v1.ObjectId
+	1,  // 88: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
+	3,  // 89: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
+	5,  // 90: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
+	40, // 91: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
+	51, // 92: periplus.link.v1.Link.Answer:input_type -> periplus.link.v1.QueryResult
+	2,  // 93: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
+	4,  // 94: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
+	6,  // 95: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
+	41, // 96: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
+	44, // 97: periplus.link.v1.Link.Answer:output_type -> periplus.link.v1.AnswerEnd
+	93, // [93:98] is the sub-list for method output_type
+	88, // [88:93] is the sub-list for method input_type
+	88, // [88:88] is the sub-list for extension type_name
+	88, // [88:88] is the sub-list for extension extendee
+	0,  // [0:88] is the sub-list for field type_name
 }
 
 func init() { file_periplus_link_v1_link_proto_init() }
@@ -5044,7 +4990,6 @@ func file_periplus_link_v1_link_proto_init() {
 		(*AgentMessage_Heartbeat)(nil),
 		(*AgentMessage_Relearn)(nil),
 		(*AgentMessage_CommandResult)(nil),
-		(*AgentMessage_QueryResult)(nil),
 	}
 	file_periplus_link_v1_link_proto_msgTypes[5].OneofWrappers = []any{
 		(*HubMessage_Welcome)(nil),
@@ -5056,7 +5001,6 @@ func file_periplus_link_v1_link_proto_init() {
 		(*HubMessage_Relearn)(nil),
 		(*HubMessage_Command)(nil),
 		(*HubMessage_Query)(nil),
-		(*HubMessage_CancelQuery)(nil),
 	}
 	file_periplus_link_v1_link_proto_msgTypes[34].OneofWrappers = []any{
 		(*Command_ConfirmPrune)(nil),

@@ -28,6 +28,7 @@ const (
 	Link_Renew_FullMethodName   = "/periplus.link.v1.Link/Renew"
 	Link_Connect_FullMethodName = "/periplus.link.v1.Link/Connect"
 	Link_Fetch_FullMethodName   = "/periplus.link.v1.Link/Fetch"
+	Link_Answer_FullMethodName  = "/periplus.link.v1.Link/Answer"
 )
 
 // LinkClient is the client API for Link service.
@@ -53,6 +54,9 @@ type LinkClient interface {
 	// Fetch returns content of one revision that the cluster is assigned now, next, or for rollback. A digest that the
 	// revision does not hold is PERMISSION_DENIED and nothing is sent.
 	Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchResponse], error)
+	// Answer carries the parts of the answer to one Query, on a stream of its own, so that an answer never delays a state
+	// message. The hub ends the call when nobody waits any more. NOT_FOUND when the hub did not ask.
+	Answer(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[QueryResult, AnswerEnd], error)
 }
 
 type linkClient struct {
@@ -115,6 +119,19 @@ func (c *linkClient) Fetch(ctx context.Context, in *FetchRequest, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Link_FetchClient = grpc.ServerStreamingClient[FetchResponse]
 
+func (c *linkClient) Answer(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[QueryResult, AnswerEnd], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Link_ServiceDesc.Streams[2], Link_Answer_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[QueryResult, AnswerEnd]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Link_AnswerClient = grpc.ClientStreamingClient[QueryResult, AnswerEnd]
+
 // LinkServer is the server API for Link service.
 // All implementations must embed UnimplementedLinkServer
 // for forward compatibility.
@@ -138,6 +155,9 @@ type LinkServer interface {
 	// Fetch returns content of one revision that the cluster is assigned now, next, or for rollback. A digest that the
 	// revision does not hold is PERMISSION_DENIED and nothing is sent.
 	Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error
+	// Answer carries the parts of the answer to one Query, on a stream of its own, so that an answer never delays a state
+	// message. The hub ends the call when nobody waits any more. NOT_FOUND when the hub did not ask.
+	Answer(grpc.ClientStreamingServer[QueryResult, AnswerEnd]) error
 	mustEmbedUnimplementedLinkServer()
 }
 
@@ -159,6 +179,9 @@ func (UnimplementedLinkServer) Connect(grpc.BidiStreamingServer[AgentMessage, Hu
 }
 func (UnimplementedLinkServer) Fetch(*FetchRequest, grpc.ServerStreamingServer[FetchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Fetch not implemented")
+}
+func (UnimplementedLinkServer) Answer(grpc.ClientStreamingServer[QueryResult, AnswerEnd]) error {
+	return status.Error(codes.Unimplemented, "method Answer not implemented")
 }
 func (UnimplementedLinkServer) mustEmbedUnimplementedLinkServer() {}
 func (UnimplementedLinkServer) testEmbeddedByValue()              {}
@@ -235,6 +258,13 @@ func _Link_Fetch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Link_FetchServer = grpc.ServerStreamingServer[FetchResponse]
 
+func _Link_Answer_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(LinkServer).Answer(&grpc.GenericServerStream[QueryResult, AnswerEnd]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Link_AnswerServer = grpc.ClientStreamingServer[QueryResult, AnswerEnd]
+
 // Link_ServiceDesc is the grpc.ServiceDesc for Link service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -262,6 +292,11 @@ var Link_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Fetch",
 			Handler:       _Link_Fetch_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "Answer",
+			Handler:       _Link_Answer_Handler,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "periplus/link/v1/link.proto",

@@ -16,6 +16,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -298,6 +299,1086 @@ func (x *PairListRequest) GetLimit() int32 {
 	return 0
 }
 
+// LiveRequest asks about one object of a delivery, or about all of them where kind is empty.
+type LiveRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Namespace string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Cluster   string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Bundle    string                 `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Group     string                 `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
+	Kind      string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Namespace of the object in the cluster.
+	ObjectNamespace string `protobuf:"bytes,6,opt,name=object_namespace,json=objectNamespace,proto3" json:"object_namespace,omitempty"`
+	Name            string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	// At most so many events; 0 is 100, 1000 the most.
+	Limit         int32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveRequest) Reset() {
+	*x = LiveRequest{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveRequest) ProtoMessage() {}
+
+func (x *LiveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveRequest.ProtoReflect.Descriptor instead.
+func (*LiveRequest) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LiveRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetObjectNamespace() string {
+	if x != nil {
+		return x.ObjectNamespace
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LiveRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type LogsRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Namespace       string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Cluster         string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Bundle          string                 `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Group           string                 `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
+	Kind            string                 `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
+	ObjectNamespace string                 `protobuf:"bytes,6,opt,name=object_namespace,json=objectNamespace,proto3" json:"object_namespace,omitempty"`
+	Name            string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	// Container; empty is every container.
+	Container string `protobuf:"bytes,8,opt,name=container,proto3" json:"container,omitempty"`
+	// Follow streams on, at most an hour.
+	Follow bool `protobuf:"varint,9,opt,name=follow,proto3" json:"follow,omitempty"`
+	// Previous asks for the container's run before the present one.
+	Previous bool `protobuf:"varint,10,opt,name=previous,proto3" json:"previous,omitempty"`
+	// Last lines of each container; 0 is 100, 10000 the most.
+	Tail int64 `protobuf:"varint,11,opt,name=tail,proto3" json:"tail,omitempty"`
+	// Only lines newer than this, as a duration: 10m.
+	Since         string `protobuf:"bytes,12,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogsRequest) Reset() {
+	*x = LogsRequest{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogsRequest) ProtoMessage() {}
+
+func (x *LogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
+func (*LogsRequest) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LogsRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetObjectNamespace() string {
+	if x != nil {
+		return x.ObjectNamespace
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *LogsRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
+func (x *LogsRequest) GetPrevious() bool {
+	if x != nil {
+		return x.Previous
+	}
+	return false
+}
+
+func (x *LogsRequest) GetTail() int64 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *LogsRequest) GetSince() string {
+	if x != nil {
+		return x.Since
+	}
+	return ""
+}
+
+type LiveRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace     string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveRef) Reset() {
+	*x = LiveRef{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveRef) ProtoMessage() {}
+
+func (x *LiveRef) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveRef.ProtoReflect.Descriptor instead.
+func (*LiveRef) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LiveRef) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *LiveRef) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LiveRef) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *LiveRef) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type LiveObject struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *LiveRef               `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// The object's three states; absent where there is none.
+	Live          *structpb.Struct `protobuf:"bytes,2,opt,name=live,proto3" json:"live,omitempty"`
+	Desired       *structpb.Struct `protobuf:"bytes,3,opt,name=desired,proto3" json:"desired,omitempty"`
+	LastApplied   *structpb.Struct `protobuf:"bytes,4,opt,name=last_applied,json=lastApplied,proto3" json:"last_applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveObject) Reset() {
+	*x = LiveObject{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveObject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveObject) ProtoMessage() {}
+
+func (x *LiveObject) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveObject.ProtoReflect.Descriptor instead.
+func (*LiveObject) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LiveObject) GetObject() *LiveRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LiveObject) GetLive() *structpb.Struct {
+	if x != nil {
+		return x.Live
+	}
+	return nil
+}
+
+func (x *LiveObject) GetDesired() *structpb.Struct {
+	if x != nil {
+		return x.Desired
+	}
+	return nil
+}
+
+func (x *LiveObject) GetLastApplied() *structpb.Struct {
+	if x != nil {
+		return x.LastApplied
+	}
+	return nil
+}
+
+type LiveDiffs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Items []*LiveDiff            `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	// True when the answer was cut at a limit.
+	Truncated     bool `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveDiffs) Reset() {
+	*x = LiveDiffs{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveDiffs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveDiffs) ProtoMessage() {}
+
+func (x *LiveDiffs) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveDiffs.ProtoReflect.Descriptor instead.
+func (*LiveDiffs) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *LiveDiffs) GetItems() []*LiveDiff {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LiveDiffs) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type LiveDiff struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *LiveRef               `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// create, change, delete, none, or unknown with a message.
+	Action        string           `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	Message       string           `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	Before        *structpb.Struct `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
+	After         *structpb.Struct `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveDiff) Reset() {
+	*x = LiveDiff{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveDiff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveDiff) ProtoMessage() {}
+
+func (x *LiveDiff) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveDiff.ProtoReflect.Descriptor instead.
+func (*LiveDiff) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *LiveDiff) GetObject() *LiveRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LiveDiff) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *LiveDiff) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LiveDiff) GetBefore() *structpb.Struct {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *LiveDiff) GetAfter() *structpb.Struct {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+type LiveTree struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Nodes in preorder.
+	Items     []*LiveNode `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Truncated bool        `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// Of a cluster that is away: how old this is. 0 is now.
+	StaleSeconds  int64 `protobuf:"varint,3,opt,name=stale_seconds,json=staleSeconds,proto3" json:"stale_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveTree) Reset() {
+	*x = LiveTree{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveTree) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveTree) ProtoMessage() {}
+
+func (x *LiveTree) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveTree.ProtoReflect.Descriptor instead.
+func (*LiveTree) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *LiveTree) GetItems() []*LiveNode {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LiveTree) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *LiveTree) GetStaleSeconds() int64 {
+	if x != nil {
+		return x.StaleSeconds
+	}
+	return 0
+}
+
+type LiveNode struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *LiveRef               `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// 0 for objects of the bundle, 1 for what they own, ...
+	Depth int32 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"`
+	// ready, progressing, failed, missing or unknown.
+	Health        string                 `protobuf:"bytes,3,opt,name=health,proto3" json:"health,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Created       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created,proto3" json:"created,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveNode) Reset() {
+	*x = LiveNode{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveNode) ProtoMessage() {}
+
+func (x *LiveNode) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveNode.ProtoReflect.Descriptor instead.
+func (*LiveNode) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LiveNode) GetObject() *LiveRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LiveNode) GetDepth() int32 {
+	if x != nil {
+		return x.Depth
+	}
+	return 0
+}
+
+func (x *LiveNode) GetHealth() string {
+	if x != nil {
+		return x.Health
+	}
+	return ""
+}
+
+func (x *LiveNode) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LiveNode) GetCreated() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Created
+	}
+	return nil
+}
+
+type LiveEvents struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*LiveEvent           `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveEvents) Reset() {
+	*x = LiveEvents{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveEvents) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveEvents) ProtoMessage() {}
+
+func (x *LiveEvents) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveEvents.ProtoReflect.Descriptor instead.
+func (*LiveEvents) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LiveEvents) GetItems() []*LiveEvent {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LiveEvents) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type LiveEvent struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *LiveRef               `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// Normal or Warning.
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Count         int32                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`
+	First         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=first,proto3" json:"first,omitempty"`
+	Last          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=last,proto3" json:"last,omitempty"`
+	Source        string                 `protobuf:"bytes,8,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveEvent) Reset() {
+	*x = LiveEvent{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveEvent) ProtoMessage() {}
+
+func (x *LiveEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveEvent.ProtoReflect.Descriptor instead.
+func (*LiveEvent) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LiveEvent) GetObject() *LiveRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LiveEvent) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *LiveEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *LiveEvent) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LiveEvent) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *LiveEvent) GetFirst() *timestamppb.Timestamp {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *LiveEvent) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *LiveEvent) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type LiveFindings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*LiveFinding         `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	StaleSeconds  int64                  `protobuf:"varint,3,opt,name=stale_seconds,json=staleSeconds,proto3" json:"stale_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveFindings) Reset() {
+	*x = LiveFindings{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveFindings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveFindings) ProtoMessage() {}
+
+func (x *LiveFindings) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveFindings.ProtoReflect.Descriptor instead.
+func (*LiveFindings) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LiveFindings) GetItems() []*LiveFinding {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *LiveFindings) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+func (x *LiveFindings) GetStaleSeconds() int64 {
+	if x != nil {
+		return x.StaleSeconds
+	}
+	return 0
+}
+
+// LiveFinding is one reason why an object is not ready, the most telling first.
+type LiveFinding struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Object *LiveRef               `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// What below the object is the cause.
+	Cause   *LiveRef `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"`
+	Message string   `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// What to do about it, where that is known.
+	Advice        string `protobuf:"bytes,4,opt,name=advice,proto3" json:"advice,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LiveFinding) Reset() {
+	*x = LiveFinding{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LiveFinding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LiveFinding) ProtoMessage() {}
+
+func (x *LiveFinding) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LiveFinding.ProtoReflect.Descriptor instead.
+func (*LiveFinding) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *LiveFinding) GetObject() *LiveRef {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *LiveFinding) GetCause() *LiveRef {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+func (x *LiveFinding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *LiveFinding) GetAdvice() string {
+	if x != nil {
+		return x.Advice
+	}
+	return ""
+}
+
+type LogLines struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lines         []*LogLine             `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLines) Reset() {
+	*x = LogLines{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLines) ProtoMessage() {}
+
+func (x *LogLines) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLines.ProtoReflect.Descriptor instead.
+func (*LogLines) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *LogLines) GetLines() []*LogLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+type LogLine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// namespace/name.
+	Pod           string                 `protobuf:"bytes,1,opt,name=pod,proto3" json:"pod,omitempty"`
+	Container     string                 `protobuf:"bytes,2,opt,name=container,proto3" json:"container,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogLine) Reset() {
+	*x = LogLine{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogLine) ProtoMessage() {}
+
+func (x *LogLine) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
+func (*LogLine) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LogLine) GetPod() string {
+	if x != nil {
+		return x.Pod
+	}
+	return ""
+}
+
+func (x *LogLine) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *LogLine) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *LogLine) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+type AbortDeliveryResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbortDeliveryResponse) Reset() {
+	*x = AbortDeliveryResponse{}
+	mi := &file_periplus_status_v1_status_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbortDeliveryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbortDeliveryResponse) ProtoMessage() {}
+
+func (x *AbortDeliveryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_status_v1_status_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbortDeliveryResponse.ProtoReflect.Descriptor instead.
+func (*AbortDeliveryResponse) Descriptor() ([]byte, []int) {
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{18}
+}
+
 type Condition struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Type          string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
@@ -311,7 +1392,7 @@ type Condition struct {
 
 func (x *Condition) Reset() {
 	*x = Condition{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[4]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +1404,7 @@ func (x *Condition) String() string {
 func (*Condition) ProtoMessage() {}
 
 func (x *Condition) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[4]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +1417,7 @@ func (x *Condition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Condition.ProtoReflect.Descriptor instead.
 func (*Condition) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{4}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Condition) GetType() string {
@@ -386,7 +1467,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[5]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -398,7 +1479,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[5]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -411,7 +1492,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{5}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Refusal) GetFile() string {
@@ -459,7 +1540,7 @@ type Repo struct {
 
 func (x *Repo) Reset() {
 	*x = Repo{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[6]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -471,7 +1552,7 @@ func (x *Repo) String() string {
 func (*Repo) ProtoMessage() {}
 
 func (x *Repo) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[6]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -484,7 +1565,7 @@ func (x *Repo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repo.ProtoReflect.Descriptor instead.
 func (*Repo) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{6}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Repo) GetNamespace() string {
@@ -561,7 +1642,7 @@ type ListReposResponse struct {
 
 func (x *ListReposResponse) Reset() {
 	*x = ListReposResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[7]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -573,7 +1654,7 @@ func (x *ListReposResponse) String() string {
 func (*ListReposResponse) ProtoMessage() {}
 
 func (x *ListReposResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[7]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -586,7 +1667,7 @@ func (x *ListReposResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReposResponse.ProtoReflect.Descriptor instead.
 func (*ListReposResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{7}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListReposResponse) GetItems() []*Repo {
@@ -620,7 +1701,7 @@ type SyncRepoResponse struct {
 
 func (x *SyncRepoResponse) Reset() {
 	*x = SyncRepoResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[8]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -632,7 +1713,7 @@ func (x *SyncRepoResponse) String() string {
 func (*SyncRepoResponse) ProtoMessage() {}
 
 func (x *SyncRepoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[8]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -645,7 +1726,7 @@ func (x *SyncRepoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SyncRepoResponse.ProtoReflect.Descriptor instead.
 func (*SyncRepoResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{8}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *SyncRepoResponse) GetCommit() string {
@@ -677,7 +1758,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[9]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -689,7 +1770,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[9]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -702,7 +1783,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{9}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Cluster) GetNamespace() string {
@@ -808,7 +1889,7 @@ type Totals struct {
 
 func (x *Totals) Reset() {
 	*x = Totals{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[10]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1901,7 @@ func (x *Totals) String() string {
 func (*Totals) ProtoMessage() {}
 
 func (x *Totals) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[10]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1914,7 @@ func (x *Totals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Totals.ProtoReflect.Descriptor instead.
 func (*Totals) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{10}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Totals) GetTotal() int32 {
@@ -875,7 +1956,7 @@ type ListClustersResponse struct {
 
 func (x *ListClustersResponse) Reset() {
 	*x = ListClustersResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[11]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +1968,7 @@ func (x *ListClustersResponse) String() string {
 func (*ListClustersResponse) ProtoMessage() {}
 
 func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[11]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +1981,7 @@ func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListClustersResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{11}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListClustersResponse) GetItems() []*Cluster {
@@ -943,7 +2024,7 @@ type Bundle struct {
 
 func (x *Bundle) Reset() {
 	*x = Bundle{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[12]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +2036,7 @@ func (x *Bundle) String() string {
 func (*Bundle) ProtoMessage() {}
 
 func (x *Bundle) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[12]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +2049,7 @@ func (x *Bundle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
 func (*Bundle) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{12}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Bundle) GetNamespace() string {
@@ -1045,7 +2126,7 @@ type ListBundlesResponse struct {
 
 func (x *ListBundlesResponse) Reset() {
 	*x = ListBundlesResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[13]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +2138,7 @@ func (x *ListBundlesResponse) String() string {
 func (*ListBundlesResponse) ProtoMessage() {}
 
 func (x *ListBundlesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[13]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +2151,7 @@ func (x *ListBundlesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBundlesResponse.ProtoReflect.Descriptor instead.
 func (*ListBundlesResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{13}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListBundlesResponse) GetItems() []*Bundle {
@@ -1126,7 +2207,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[14]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1138,7 +2219,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[14]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1151,7 +2232,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{14}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Delivery) GetNamespace() string {
@@ -1294,7 +2375,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[15]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +2387,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[15]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +2400,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{15}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Counts) GetObjects() int32 {
@@ -1375,7 +2456,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[16]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +2468,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[16]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +2481,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{16}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListDeliveriesResponse) GetItems() []*Delivery {
@@ -1442,7 +2523,7 @@ type Object struct {
 
 func (x *Object) Reset() {
 	*x = Object{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[17]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +2535,7 @@ func (x *Object) String() string {
 func (*Object) ProtoMessage() {}
 
 func (x *Object) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[17]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +2548,7 @@ func (x *Object) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Object.ProtoReflect.Descriptor instead.
 func (*Object) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{17}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Object) GetGroup() string {
@@ -1544,7 +2625,7 @@ type ListObjectsResponse struct {
 
 func (x *ListObjectsResponse) Reset() {
 	*x = ListObjectsResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[18]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1556,7 +2637,7 @@ func (x *ListObjectsResponse) String() string {
 func (*ListObjectsResponse) ProtoMessage() {}
 
 func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[18]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1569,7 +2650,7 @@ func (x *ListObjectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListObjectsResponse.ProtoReflect.Descriptor instead.
 func (*ListObjectsResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{18}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListObjectsResponse) GetItems() []*Object {
@@ -1612,7 +2693,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[19]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +2705,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[19]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +2718,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{19}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Event) GetId() int64 {
@@ -1728,7 +2809,7 @@ type ListHistoryResponse struct {
 
 func (x *ListHistoryResponse) Reset() {
 	*x = ListHistoryResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[20]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +2821,7 @@ func (x *ListHistoryResponse) String() string {
 func (*ListHistoryResponse) ProtoMessage() {}
 
 func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[20]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +2834,7 @@ func (x *ListHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHistoryResponse.ProtoReflect.Descriptor instead.
 func (*ListHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{20}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListHistoryResponse) GetItems() []*Event {
@@ -1796,7 +2877,7 @@ type PolicyResult struct {
 
 func (x *PolicyResult) Reset() {
 	*x = PolicyResult{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[21]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1808,7 +2889,7 @@ func (x *PolicyResult) String() string {
 func (*PolicyResult) ProtoMessage() {}
 
 func (x *PolicyResult) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[21]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1821,7 +2902,7 @@ func (x *PolicyResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyResult.ProtoReflect.Descriptor instead.
 func (*PolicyResult) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{21}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PolicyResult) GetNamespace() string {
@@ -1912,7 +2993,7 @@ type ListPolicyResultsResponse struct {
 
 func (x *ListPolicyResultsResponse) Reset() {
 	*x = ListPolicyResultsResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[22]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +3005,7 @@ func (x *ListPolicyResultsResponse) String() string {
 func (*ListPolicyResultsResponse) ProtoMessage() {}
 
 func (x *ListPolicyResultsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[22]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +3018,7 @@ func (x *ListPolicyResultsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPolicyResultsResponse.ProtoReflect.Descriptor instead.
 func (*ListPolicyResultsResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{22}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListPolicyResultsResponse) GetItems() []*PolicyResult {
@@ -1975,7 +3056,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[23]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +3068,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[23]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +3081,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{23}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CreateJoinTokenRequest) GetNamespace() string {
@@ -2045,7 +3126,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[24]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2057,7 +3138,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[24]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2070,7 +3151,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{24}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateJoinTokenResponse) GetName() string {
@@ -2122,7 +3203,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[25]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +3215,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[25]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +3228,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{25}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *JoinToken) GetNamespace() string {
@@ -2203,7 +3284,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[26]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2215,7 +3296,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[26]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2228,7 +3309,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{26}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListJoinTokensResponse) GetItems() []*JoinToken {
@@ -2260,7 +3341,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[27]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2272,7 +3353,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[27]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2285,7 +3366,7 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{27}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{42}
 }
 
 type RevokeClusterResponse struct {
@@ -2296,7 +3377,7 @@ type RevokeClusterResponse struct {
 
 func (x *RevokeClusterResponse) Reset() {
 	*x = RevokeClusterResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[28]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +3389,7 @@ func (x *RevokeClusterResponse) String() string {
 func (*RevokeClusterResponse) ProtoMessage() {}
 
 func (x *RevokeClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[28]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +3402,7 @@ func (x *RevokeClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeClusterResponse.ProtoReflect.Descriptor instead.
 func (*RevokeClusterResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{28}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{43}
 }
 
 type ConfirmRequest struct {
@@ -2338,7 +3419,7 @@ type ConfirmRequest struct {
 
 func (x *ConfirmRequest) Reset() {
 	*x = ConfirmRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[29]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +3431,7 @@ func (x *ConfirmRequest) String() string {
 func (*ConfirmRequest) ProtoMessage() {}
 
 func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[29]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +3444,7 @@ func (x *ConfirmRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{29}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ConfirmRequest) GetNamespace() string {
@@ -2411,7 +3492,7 @@ type ConfirmResponse struct {
 
 func (x *ConfirmResponse) Reset() {
 	*x = ConfirmResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[30]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2423,7 +3504,7 @@ func (x *ConfirmResponse) String() string {
 func (*ConfirmResponse) ProtoMessage() {}
 
 func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[30]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2436,7 +3517,7 @@ func (x *ConfirmResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmResponse.ProtoReflect.Descriptor instead.
 func (*ConfirmResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{30}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ConfirmResponse) GetReleased() int32 {
@@ -2463,7 +3544,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[31]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +3556,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[31]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +3569,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{31}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Hold) GetNamespace() string {
@@ -2551,7 +3632,7 @@ type ListHoldsResponse struct {
 
 func (x *ListHoldsResponse) Reset() {
 	*x = ListHoldsResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[32]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2563,7 +3644,7 @@ func (x *ListHoldsResponse) String() string {
 func (*ListHoldsResponse) ProtoMessage() {}
 
 func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[32]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2576,7 +3657,7 @@ func (x *ListHoldsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListHoldsResponse.ProtoReflect.Descriptor instead.
 func (*ListHoldsResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{32}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListHoldsResponse) GetItems() []*Hold {
@@ -2613,7 +3694,7 @@ type RecoverRequest struct {
 
 func (x *RecoverRequest) Reset() {
 	*x = RecoverRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[33]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2625,7 +3706,7 @@ func (x *RecoverRequest) String() string {
 func (*RecoverRequest) ProtoMessage() {}
 
 func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[33]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2638,7 +3719,7 @@ func (x *RecoverRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverRequest.ProtoReflect.Descriptor instead.
 func (*RecoverRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{33}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RecoverRequest) GetNamespace() string {
@@ -2671,7 +3752,7 @@ type RecoverPlanResponse struct {
 
 func (x *RecoverPlanResponse) Reset() {
 	*x = RecoverPlanResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[34]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2683,7 +3764,7 @@ func (x *RecoverPlanResponse) String() string {
 func (*RecoverPlanResponse) ProtoMessage() {}
 
 func (x *RecoverPlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[34]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2696,7 +3777,7 @@ func (x *RecoverPlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverPlanResponse.ProtoReflect.Descriptor instead.
 func (*RecoverPlanResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{34}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RecoverPlanResponse) GetClusters() []*RecoverCluster {
@@ -2719,7 +3800,7 @@ type RecoverCluster struct {
 
 func (x *RecoverCluster) Reset() {
 	*x = RecoverCluster{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[35]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +3812,7 @@ func (x *RecoverCluster) String() string {
 func (*RecoverCluster) ProtoMessage() {}
 
 func (x *RecoverCluster) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[35]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +3825,7 @@ func (x *RecoverCluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecoverCluster.ProtoReflect.Descriptor instead.
 func (*RecoverCluster) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{35}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RecoverCluster) GetCluster() string {
@@ -2790,7 +3871,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[36]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +3883,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[36]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +3896,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{36}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *AuditRecord) GetTime() *timestamppb.Timestamp {
@@ -2878,7 +3959,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[37]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2890,7 +3971,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[37]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2903,7 +3984,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{37}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListAuditResponse) GetItems() []*AuditRecord {
@@ -2935,7 +4016,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2947,7 +4028,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[38]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2960,7 +4041,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{38}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{53}
 }
 
 type Plugin struct {
@@ -2997,7 +4078,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +4090,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[39]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +4103,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{39}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Plugin) GetName() string {
@@ -3154,7 +4235,7 @@ type PluginCondition struct {
 
 func (x *PluginCondition) Reset() {
 	*x = PluginCondition{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3166,7 +4247,7 @@ func (x *PluginCondition) String() string {
 func (*PluginCondition) ProtoMessage() {}
 
 func (x *PluginCondition) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[40]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3179,7 +4260,7 @@ func (x *PluginCondition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginCondition.ProtoReflect.Descriptor instead.
 func (*PluginCondition) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{40}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *PluginCondition) GetType() string {
@@ -3207,7 +4288,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +4300,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[41]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +4313,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{41}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPluginsResponse) GetItems() []*Plugin {
@@ -3258,7 +4339,7 @@ type CheckPluginRequest struct {
 
 func (x *CheckPluginRequest) Reset() {
 	*x = CheckPluginRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3270,7 +4351,7 @@ func (x *CheckPluginRequest) String() string {
 func (*CheckPluginRequest) ProtoMessage() {}
 
 func (x *CheckPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[42]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3283,7 +4364,7 @@ func (x *CheckPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckPluginRequest.ProtoReflect.Descriptor instead.
 func (*CheckPluginRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{42}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CheckPluginRequest) GetName() string {
@@ -3301,7 +4382,7 @@ type GetVersionRequest struct {
 
 func (x *GetVersionRequest) Reset() {
 	*x = GetVersionRequest{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +4394,7 @@ func (x *GetVersionRequest) String() string {
 func (*GetVersionRequest) ProtoMessage() {}
 
 func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[43]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,7 +4407,7 @@ func (x *GetVersionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVersionRequest.ProtoReflect.Descriptor instead.
 func (*GetVersionRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{43}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{58}
 }
 
 type Version struct {
@@ -3341,7 +4422,7 @@ type Version struct {
 
 func (x *Version) Reset() {
 	*x = Version{}
-	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +4434,7 @@ func (x *Version) String() string {
 func (*Version) ProtoMessage() {}
 
 func (x *Version) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_status_v1_status_proto_msgTypes[44]
+	mi := &file_periplus_status_v1_status_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +4447,7 @@ func (x *Version) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Version.ProtoReflect.Descriptor instead.
 func (*Version) Descriptor() ([]byte, []int) {
-	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{44}
+	return file_periplus_status_v1_status_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Version) GetVersion() string {
@@ -3401,7 +4482,7 @@ var File_periplus_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\n" +
-	"\x1fperiplus/status/v1/status.proto\x12\x12periplus.status.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
+	"\x1fperiplus/status/v1/status.proto\x12\x12periplus.status.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
 	"\vListRequest\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x16\n" +
 	"\x06filter\x18\x02 \x03(\tR\x06filter\x12\x12\n" +
@@ -3421,7 +4502,90 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x16\n" +
 	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x12\x16\n" +
 	"\x06cursor\x18\x04 \x01(\tR\x06cursor\x12\x14\n" +
-	"\x05limit\x18\x05 \x01(\x05R\x05limit\"\x9b\x01\n" +
+	"\x05limit\x18\x05 \x01(\x05R\x05limit\"\xdc\x01\n" +
+	"\vLiveRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x16\n" +
+	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\tR\x05group\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12)\n" +
+	"\x10object_namespace\x18\x06 \x01(\tR\x0fobjectNamespace\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\b \x01(\x05R\x05limit\"\xc2\x02\n" +
+	"\vLogsRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x16\n" +
+	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\tR\x05group\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\tR\x04kind\x12)\n" +
+	"\x10object_namespace\x18\x06 \x01(\tR\x0fobjectNamespace\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x1c\n" +
+	"\tcontainer\x18\b \x01(\tR\tcontainer\x12\x16\n" +
+	"\x06follow\x18\t \x01(\bR\x06follow\x12\x1a\n" +
+	"\bprevious\x18\n" +
+	" \x01(\bR\bprevious\x12\x12\n" +
+	"\x04tail\x18\v \x01(\x03R\x04tail\x12\x14\n" +
+	"\x05since\x18\f \x01(\tR\x05since\"e\n" +
+	"\aLiveRef\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"\xdd\x01\n" +
+	"\n" +
+	"LiveObject\x123\n" +
+	"\x06object\x18\x01 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x06object\x12+\n" +
+	"\x04live\x18\x02 \x01(\v2\x17.google.protobuf.StructR\x04live\x121\n" +
+	"\adesired\x18\x03 \x01(\v2\x17.google.protobuf.StructR\adesired\x12:\n" +
+	"\flast_applied\x18\x04 \x01(\v2\x17.google.protobuf.StructR\vlastApplied\"]\n" +
+	"\tLiveDiffs\x122\n" +
+	"\x05items\x18\x01 \x03(\v2\x1c.periplus.status.v1.LiveDiffR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xd1\x01\n" +
+	"\bLiveDiff\x123\n" +
+	"\x06object\x18\x01 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x06object\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12/\n" +
+	"\x06before\x18\x04 \x01(\v2\x17.google.protobuf.StructR\x06before\x12-\n" +
+	"\x05after\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x05after\"\x81\x01\n" +
+	"\bLiveTree\x122\n" +
+	"\x05items\x18\x01 \x03(\v2\x1c.periplus.status.v1.LiveNodeR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12#\n" +
+	"\rstale_seconds\x18\x03 \x01(\x03R\fstaleSeconds\"\xbd\x01\n" +
+	"\bLiveNode\x123\n" +
+	"\x06object\x18\x01 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x06object\x12\x14\n" +
+	"\x05depth\x18\x02 \x01(\x05R\x05depth\x12\x16\n" +
+	"\x06health\x18\x03 \x01(\tR\x06health\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x124\n" +
+	"\acreated\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\"_\n" +
+	"\n" +
+	"LiveEvents\x123\n" +
+	"\x05items\x18\x01 \x03(\v2\x1d.periplus.status.v1.LiveEventR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\x96\x02\n" +
+	"\tLiveEvent\x123\n" +
+	"\x06object\x18\x01 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x06object\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\x120\n" +
+	"\x05first\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05first\x12.\n" +
+	"\x04last\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12\x16\n" +
+	"\x06source\x18\b \x01(\tR\x06source\"\x88\x01\n" +
+	"\fLiveFindings\x125\n" +
+	"\x05items\x18\x01 \x03(\v2\x1f.periplus.status.v1.LiveFindingR\x05items\x12\x1c\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12#\n" +
+	"\rstale_seconds\x18\x03 \x01(\x03R\fstaleSeconds\"\xa7\x01\n" +
+	"\vLiveFinding\x123\n" +
+	"\x06object\x18\x01 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x06object\x121\n" +
+	"\x05cause\x18\x02 \x01(\v2\x1b.periplus.status.v1.LiveRefR\x05cause\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x16\n" +
+	"\x06advice\x18\x04 \x01(\tR\x06advice\"=\n" +
+	"\bLogLines\x121\n" +
+	"\x05lines\x18\x01 \x03(\v2\x1b.periplus.status.v1.LogLineR\x05lines\"}\n" +
+	"\aLogLine\x12\x10\n" +
+	"\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n" +
+	"\tcontainer\x18\x02 \x01(\tR\tcontainer\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\x17\n" +
+	"\x15AbortDeliveryResponse\"\x9b\x01\n" +
 	"\tCondition\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x16\n" +
@@ -3684,7 +4848,7 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12\x19\n" +
 	"\bfleet_id\x18\x03 \x01(\tR\afleetId\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\xe4\x18\n" +
+	"\x05epoch\x18\x04 \x01(\tR\x05epoch2\x96\"\n" +
 	"\x05Fleet\x12j\n" +
 	"\tListRepos\x12\x1f.periplus.status.v1.ListRequest\x1a%.periplus.status.v1.ListReposResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/repos\x12x\n" +
 	"\aGetRepo\x12\x1e.periplus.status.v1.GetRequest\x1a\x18.periplus.status.v1.Repo\"3\x82\xd3\xe4\x93\x02-\x12+/api/v1/namespaces/{namespace}/repos/{name}\x12\x8a\x01\n" +
@@ -3696,7 +4860,15 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\tGetBundle\x12\x1e.periplus.status.v1.GetRequest\x1a\x1a.periplus.status.v1.Bundle\"5\x82\xd3\xe4\x93\x02/\x12-/api/v1/namespaces/{namespace}/bundles/{name}\x12y\n" +
 	"\x0eListDeliveries\x12\x1f.periplus.status.v1.ListRequest\x1a*.periplus.status.v1.ListDeliveriesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/deliveries\x12\x9b\x01\n" +
 	"\vGetDelivery\x12\x1f.periplus.status.v1.PairRequest\x1a\x1c.periplus.status.v1.Delivery\"M\x82\xd3\xe4\x93\x02G\x12E/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}\x12\xb2\x01\n" +
-	"\vListObjects\x12#.periplus.status.v1.PairListRequest\x1a'.periplus.status.v1.ListObjectsResponse\"U\x82\xd3\xe4\x93\x02O\x12M/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/objects\x12p\n" +
+	"\vListObjects\x12#.periplus.status.v1.PairListRequest\x1a'.periplus.status.v1.ListObjectsResponse\"U\x82\xd3\xe4\x93\x02O\x12M/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/objects\x12\xab\x01\n" +
+	"\rGetLiveObject\x12\x1f.periplus.status.v1.LiveRequest\x1a\x1e.periplus.status.v1.LiveObject\"Y\x82\xd3\xe4\x93\x02S\x12Q/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/object\x12\xa3\x01\n" +
+	"\bDiffLive\x12\x1f.periplus.status.v1.LiveRequest\x1a\x1d.periplus.status.v1.LiveDiffs\"W\x82\xd3\xe4\x93\x02Q\x12O/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/diff\x12\xa5\x01\n" +
+	"\vGetLiveTree\x12\x1f.periplus.status.v1.LiveRequest\x1a\x1c.periplus.status.v1.LiveTree\"W\x82\xd3\xe4\x93\x02Q\x12O/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/tree\x12\xac\x01\n" +
+	"\x0eListLiveEvents\x12\x1f.periplus.status.v1.LiveRequest\x1a\x1e.periplus.status.v1.LiveEvents\"Y\x82\xd3\xe4\x93\x02S\x12Q/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/events\x12\xa8\x01\n" +
+	"\vExplainLive\x12\x1f.periplus.status.v1.LiveRequest\x1a .periplus.status.v1.LiveFindings\"V\x82\xd3\xe4\x93\x02P\x12N/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/why\x12\xa6\x01\n" +
+	"\n" +
+	"StreamLogs\x12\x1f.periplus.status.v1.LogsRequest\x1a\x1c.periplus.status.v1.LogLines\"W\x82\xd3\xe4\x93\x02Q\x12O/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/logs0\x01\x12\xb0\x01\n" +
+	"\rAbortDelivery\x12\x1f.periplus.status.v1.PairRequest\x1a).periplus.status.v1.AbortDeliveryResponse\"S\x82\xd3\xe4\x93\x02M\"K/api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}:abort\x12p\n" +
 	"\vListHistory\x12\x1f.periplus.status.v1.ListRequest\x1a'.periplus.status.v1.ListHistoryResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/history\x12\x82\x01\n" +
 	"\x11ListPolicyResults\x12\x1f.periplus.status.v1.ListRequest\x1a-.periplus.status.v1.ListPolicyResultsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/policyresults\x12\xb3\x01\n" +
 	"\x0fCreateJoinToken\x12*.periplus.status.v1.CreateJoinTokenRequest\x1a+.periplus.status.v1.CreateJoinTokenResponse\"G\x82\xd3\xe4\x93\x02A:\x01*\"</api/v1/namespaces/{namespace}/clusters/{cluster}/jointokens\x12y\n" +
@@ -3725,141 +4897,191 @@ func file_periplus_status_v1_status_proto_rawDescGZIP() []byte {
 	return file_periplus_status_v1_status_proto_rawDescData
 }
 
-var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_periplus_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_periplus_status_v1_status_proto_goTypes = []any{
 	(*ListRequest)(nil),               // 0: periplus.status.v1.ListRequest
 	(*GetRequest)(nil),                // 1: periplus.status.v1.GetRequest
 	(*PairRequest)(nil),               // 2: periplus.status.v1.PairRequest
 	(*PairListRequest)(nil),           // 3: periplus.status.v1.PairListRequest
-	(*Condition)(nil),                 // 4: periplus.status.v1.Condition
-	(*Refusal)(nil),                   // 5: periplus.status.v1.Refusal
-	(*Repo)(nil),                      // 6: periplus.status.v1.Repo
-	(*ListReposResponse)(nil),         // 7: periplus.status.v1.ListReposResponse
-	(*SyncRepoResponse)(nil),          // 8: periplus.status.v1.SyncRepoResponse
-	(*Cluster)(nil),                   // 9: periplus.status.v1.Cluster
-	(*Totals)(nil),                    // 10: periplus.status.v1.Totals
-	(*ListClustersResponse)(nil),      // 11: periplus.status.v1.ListClustersResponse
-	(*Bundle)(nil),                    // 12: periplus.status.v1.Bundle
-	(*ListBundlesResponse)(nil),       // 13: periplus.status.v1.ListBundlesResponse
-	(*Delivery)(nil),                  // 14: periplus.status.v1.Delivery
-	(*Counts)(nil),                    // 15: periplus.status.v1.Counts
-	(*ListDeliveriesResponse)(nil),    // 16: periplus.status.v1.ListDeliveriesResponse
-	(*Object)(nil),                    // 17: periplus.status.v1.Object
-	(*ListObjectsResponse)(nil),       // 18: periplus.status.v1.ListObjectsResponse
-	(*Event)(nil),                     // 19: periplus.status.v1.Event
-	(*ListHistoryResponse)(nil),       // 20: periplus.status.v1.ListHistoryResponse
-	(*PolicyResult)(nil),              // 21: periplus.status.v1.PolicyResult
-	(*ListPolicyResultsResponse)(nil), // 22: periplus.status.v1.ListPolicyResultsResponse
-	(*CreateJoinTokenRequest)(nil),    // 23: periplus.status.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),   // 24: periplus.status.v1.CreateJoinTokenResponse
-	(*JoinToken)(nil),                 // 25: periplus.status.v1.JoinToken
-	(*ListJoinTokensResponse)(nil),    // 26: periplus.status.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenResponse)(nil),   // 27: periplus.status.v1.RevokeJoinTokenResponse
-	(*RevokeClusterResponse)(nil),     // 28: periplus.status.v1.RevokeClusterResponse
-	(*ConfirmRequest)(nil),            // 29: periplus.status.v1.ConfirmRequest
-	(*ConfirmResponse)(nil),           // 30: periplus.status.v1.ConfirmResponse
-	(*Hold)(nil),                      // 31: periplus.status.v1.Hold
-	(*ListHoldsResponse)(nil),         // 32: periplus.status.v1.ListHoldsResponse
-	(*RecoverRequest)(nil),            // 33: periplus.status.v1.RecoverRequest
-	(*RecoverPlanResponse)(nil),       // 34: periplus.status.v1.RecoverPlanResponse
-	(*RecoverCluster)(nil),            // 35: periplus.status.v1.RecoverCluster
-	(*AuditRecord)(nil),               // 36: periplus.status.v1.AuditRecord
-	(*ListAuditResponse)(nil),         // 37: periplus.status.v1.ListAuditResponse
-	(*ListPluginsRequest)(nil),        // 38: periplus.status.v1.ListPluginsRequest
-	(*Plugin)(nil),                    // 39: periplus.status.v1.Plugin
-	(*PluginCondition)(nil),           // 40: periplus.status.v1.PluginCondition
-	(*ListPluginsResponse)(nil),       // 41: periplus.status.v1.ListPluginsResponse
-	(*CheckPluginRequest)(nil),        // 42: periplus.status.v1.CheckPluginRequest
-	(*GetVersionRequest)(nil),         // 43: periplus.status.v1.GetVersionRequest
-	(*Version)(nil),                   // 44: periplus.status.v1.Version
-	nil,                               // 45: periplus.status.v1.Cluster.LabelsEntry
-	(*timestamppb.Timestamp)(nil),     // 46: google.protobuf.Timestamp
+	(*LiveRequest)(nil),               // 4: periplus.status.v1.LiveRequest
+	(*LogsRequest)(nil),               // 5: periplus.status.v1.LogsRequest
+	(*LiveRef)(nil),                   // 6: periplus.status.v1.LiveRef
+	(*LiveObject)(nil),                // 7: periplus.status.v1.LiveObject
+	(*LiveDiffs)(nil),                 // 8: periplus.status.v1.LiveDiffs
+	(*LiveDiff)(nil),                  // 9: periplus.status.v1.LiveDiff
+	(*LiveTree)(nil),                  // 10: periplus.status.v1.LiveTree
+	(*LiveNode)(nil),                  // 11: periplus.status.v1.LiveNode
+	(*LiveEvents)(nil),                // 12: periplus.status.v1.LiveEvents
+	(*LiveEvent)(nil),                 // 13: periplus.status.v1.LiveEvent
+	(*LiveFindings)(nil),              // 14: periplus.status.v1.LiveFindings
+	(*LiveFinding)(nil),               // 15: periplus.status.v1.LiveFinding
+	(*LogLines)(nil),                  // 16: periplus.status.v1.LogLines
+	(*LogLine)(nil),                   // 17: periplus.status.v1.LogLine
+	(*AbortDeliveryResponse)(nil),     // 18: periplus.status.v1.AbortDeliveryResponse
+	(*Condition)(nil),                 // 19: periplus.status.v1.Condition
+	(*Refusal)(nil),                   // 20: periplus.status.v1.Refusal
+	(*Repo)(nil),                      // 21: periplus.status.v1.Repo
+	(*ListReposResponse)(nil),         // 22: periplus.status.v1.ListReposResponse
+	(*SyncRepoResponse)(nil),          // 23: periplus.status.v1.SyncRepoResponse
+	(*Cluster)(nil),                   // 24: periplus.status.v1.Cluster
+	(*Totals)(nil),                    // 25: periplus.status.v1.Totals
+	(*ListClustersResponse)(nil),      // 26: periplus.status.v1.ListClustersResponse
+	(*Bundle)(nil),                    // 27: periplus.status.v1.Bundle
+	(*ListBundlesResponse)(nil),       // 28: periplus.status.v1.ListBundlesResponse
+	(*Delivery)(nil),                  // 29: periplus.status.v1.Delivery
+	(*Counts)(nil),                    // 30: periplus.status.v1.Counts
+	(*ListDeliveriesResponse)(nil),    // 31: periplus.status.v1.ListDeliveriesResponse
+	(*Object)(nil),                    // 32: periplus.status.v1.Object
+	(*ListObjectsResponse)(nil),       // 33: periplus.status.v1.ListObjectsResponse
+	(*Event)(nil),                     // 34: periplus.status.v1.Event
+	(*ListHistoryResponse)(nil),       // 35: periplus.status.v1.ListHistoryResponse
+	(*PolicyResult)(nil),              // 36: periplus.status.v1.PolicyResult
+	(*ListPolicyResultsResponse)(nil), // 37: periplus.status.v1.ListPolicyResultsResponse
+	(*CreateJoinTokenRequest)(nil),    // 38: periplus.status.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),   // 39: periplus.status.v1.CreateJoinTokenResponse
+	(*JoinToken)(nil),                 // 40: periplus.status.v1.JoinToken
+	(*ListJoinTokensResponse)(nil),    // 41: periplus.status.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenResponse)(nil),   // 42: periplus.status.v1.RevokeJoinTokenResponse
+	(*RevokeClusterResponse)(nil),     // 43: periplus.status.v1.RevokeClusterResponse
+	(*ConfirmRequest)(nil),            // 44: periplus.status.v1.ConfirmRequest
+	(*ConfirmResponse)(nil),           // 45: periplus.status.v1.ConfirmResponse
+	(*Hold)(nil),                      // 46: periplus.status.v1.Hold
+	(*ListHoldsResponse)(nil),         // 47: periplus.status.v1.ListHoldsResponse
+	(*RecoverRequest)(nil),            // 48: periplus.status.v1.RecoverRequest
+	(*RecoverPlanResponse)(nil),       // 49: periplus.status.v1.RecoverPlanResponse
+	(*RecoverCluster)(nil),            // 50: periplus.status.v1.RecoverCluster
+	(*AuditRecord)(nil),               // 51: periplus.status.v1.AuditRecord
+	(*ListAuditResponse)(nil),         // 52: periplus.status.v1.ListAuditResponse
+	(*ListPluginsRequest)(nil),        // 53: periplus.status.v1.ListPluginsRequest
+	(*Plugin)(nil),                    // 54: periplus.status.v1.Plugin
+	(*PluginCondition)(nil),           // 55: periplus.status.v1.PluginCondition
+	(*ListPluginsResponse)(nil),       // 56: periplus.status.v1.ListPluginsResponse
+	(*CheckPluginRequest)(nil),        // 57: periplus.status.v1.CheckPluginRequest
+	(*GetVersionRequest)(nil),         // 58: periplus.status.v1.GetVersionRequest
+	(*Version)(nil),                   // 59: periplus.status.v1.Version
+	nil,                               // 60: periplus.status.v1.Cluster.LabelsEntry
+	(*structpb.Struct)(nil),           // 61: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 62: google.protobuf.Timestamp
 }
 var file_periplus_status_v1_status_proto_depIdxs = []int32{
-	46, // 0: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
-	46, // 1: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
-	5,  // 2: periplus.status.v1.Repo.refused:type_name -> periplus.status.v1.Refusal
-	4,  // 3: periplus.status.v1.Repo.conditions:type_name -> periplus.status.v1.Condition
-	6,  // 4: periplus.status.v1.ListReposResponse.items:type_name -> periplus.status.v1.Repo
-	45, // 5: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
-	46, // 6: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
-	10, // 7: periplus.status.v1.Cluster.deliveries:type_name -> periplus.status.v1.Totals
-	4,  // 8: periplus.status.v1.Cluster.conditions:type_name -> periplus.status.v1.Condition
-	9,  // 9: periplus.status.v1.ListClustersResponse.items:type_name -> periplus.status.v1.Cluster
-	10, // 10: periplus.status.v1.Bundle.deliveries:type_name -> periplus.status.v1.Totals
-	12, // 11: periplus.status.v1.ListBundlesResponse.items:type_name -> periplus.status.v1.Bundle
-	15, // 12: periplus.status.v1.Delivery.counts:type_name -> periplus.status.v1.Counts
-	46, // 13: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
-	21, // 14: periplus.status.v1.Delivery.policy:type_name -> periplus.status.v1.PolicyResult
-	14, // 15: periplus.status.v1.ListDeliveriesResponse.items:type_name -> periplus.status.v1.Delivery
-	46, // 16: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
-	17, // 17: periplus.status.v1.ListObjectsResponse.items:type_name -> periplus.status.v1.Object
-	46, // 18: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
-	19, // 19: periplus.status.v1.ListHistoryResponse.items:type_name -> periplus.status.v1.Event
-	21, // 20: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
-	46, // 21: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	46, // 22: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	25, // 23: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
-	31, // 24: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
-	35, // 25: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
-	46, // 26: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	36, // 27: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
-	40, // 28: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
-	39, // 29: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
-	46, // 30: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
-	0,  // 31: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
-	1,  // 32: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
-	1,  // 33: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
-	0,  // 34: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
-	1,  // 35: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
-	0,  // 36: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
-	1,  // 37: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
-	0,  // 38: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
-	2,  // 39: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
-	3,  // 40: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
-	0,  // 41: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
-	0,  // 42: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
-	23, // 43: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
-	0,  // 44: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
-	1,  // 45: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
-	1,  // 46: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
-	29, // 47: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
-	0,  // 48: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
-	33, // 49: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
-	33, // 50: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
-	0,  // 51: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
-	38, // 52: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
-	42, // 53: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
-	43, // 54: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
-	7,  // 55: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
-	6,  // 56: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
-	8,  // 57: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
-	11, // 58: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
-	9,  // 59: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
-	13, // 60: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
-	12, // 61: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
-	16, // 62: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
-	14, // 63: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
-	18, // 64: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
-	20, // 65: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
-	22, // 66: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
-	24, // 67: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
-	26, // 68: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
-	27, // 69: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
-	28, // 70: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
-	30, // 71: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
-	32, // 72: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
-	34, // 73: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
-	34, // 74: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
-	37, // 75: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
-	41, // 76: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
-	39, // 77: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.Plugin
-	44, // 78: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
-	55, // [55:79] is the sub-list for method output_type
-	31, // [31:55] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	6,  // 0: periplus.status.v1.LiveObject.object:type_name -> periplus.status.v1.LiveRef
+	61, // 1: periplus.status.v1.LiveObject.live:type_name -> google.protobuf.Struct
+	61, // 2: periplus.status.v1.LiveObject.desired:type_name -> google.protobuf.Struct
+	61, // 3: periplus.status.v1.LiveObject.last_applied:type_name -> google.protobuf.Struct
+	9,  // 4: periplus.status.v1.LiveDiffs.items:type_name -> periplus.status.v1.LiveDiff
+	6,  // 5: periplus.status.v1.LiveDiff.object:type_name -> periplus.status.v1.LiveRef
+	61, // 6: periplus.status.v1.LiveDiff.before:type_name -> google.protobuf.Struct
+	61, // 7: periplus.status.v1.LiveDiff.after:type_name -> google.protobuf.Struct
+	11, // 8: periplus.status.v1.LiveTree.items:type_name -> periplus.status.v1.LiveNode
+	6,  // 9: periplus.status.v1.LiveNode.object:type_name -> periplus.status.v1.LiveRef
+	62, // 10: periplus.status.v1.LiveNode.created:type_name -> google.protobuf.Timestamp
+	13, // 11: periplus.status.v1.LiveEvents.items:type_name -> periplus.status.v1.LiveEvent
+	6,  // 12: periplus.status.v1.LiveEvent.object:type_name -> periplus.status.v1.LiveRef
+	62, // 13: periplus.status.v1.LiveEvent.first:type_name -> google.protobuf.Timestamp
+	62, // 14: periplus.status.v1.LiveEvent.last:type_name -> google.protobuf.Timestamp
+	15, // 15: periplus.status.v1.LiveFindings.items:type_name -> periplus.status.v1.LiveFinding
+	6,  // 16: periplus.status.v1.LiveFinding.object:type_name -> periplus.status.v1.LiveRef
+	6,  // 17: periplus.status.v1.LiveFinding.cause:type_name -> periplus.status.v1.LiveRef
+	17, // 18: periplus.status.v1.LogLines.lines:type_name -> periplus.status.v1.LogLine
+	62, // 19: periplus.status.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	62, // 20: periplus.status.v1.Condition.since:type_name -> google.protobuf.Timestamp
+	62, // 21: periplus.status.v1.Repo.last_fetch:type_name -> google.protobuf.Timestamp
+	20, // 22: periplus.status.v1.Repo.refused:type_name -> periplus.status.v1.Refusal
+	19, // 23: periplus.status.v1.Repo.conditions:type_name -> periplus.status.v1.Condition
+	21, // 24: periplus.status.v1.ListReposResponse.items:type_name -> periplus.status.v1.Repo
+	60, // 25: periplus.status.v1.Cluster.labels:type_name -> periplus.status.v1.Cluster.LabelsEntry
+	62, // 26: periplus.status.v1.Cluster.last_seen:type_name -> google.protobuf.Timestamp
+	25, // 27: periplus.status.v1.Cluster.deliveries:type_name -> periplus.status.v1.Totals
+	19, // 28: periplus.status.v1.Cluster.conditions:type_name -> periplus.status.v1.Condition
+	24, // 29: periplus.status.v1.ListClustersResponse.items:type_name -> periplus.status.v1.Cluster
+	25, // 30: periplus.status.v1.Bundle.deliveries:type_name -> periplus.status.v1.Totals
+	27, // 31: periplus.status.v1.ListBundlesResponse.items:type_name -> periplus.status.v1.Bundle
+	30, // 32: periplus.status.v1.Delivery.counts:type_name -> periplus.status.v1.Counts
+	62, // 33: periplus.status.v1.Delivery.changed:type_name -> google.protobuf.Timestamp
+	36, // 34: periplus.status.v1.Delivery.policy:type_name -> periplus.status.v1.PolicyResult
+	29, // 35: periplus.status.v1.ListDeliveriesResponse.items:type_name -> periplus.status.v1.Delivery
+	62, // 36: periplus.status.v1.Object.since:type_name -> google.protobuf.Timestamp
+	32, // 37: periplus.status.v1.ListObjectsResponse.items:type_name -> periplus.status.v1.Object
+	62, // 38: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
+	34, // 39: periplus.status.v1.ListHistoryResponse.items:type_name -> periplus.status.v1.Event
+	36, // 40: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
+	62, // 41: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	62, // 42: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	40, // 43: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
+	46, // 44: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
+	50, // 45: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
+	62, // 46: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	51, // 47: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
+	55, // 48: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
+	54, // 49: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
+	62, // 50: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
+	0,  // 51: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
+	1,  // 52: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
+	1,  // 53: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
+	0,  // 54: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
+	1,  // 55: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
+	0,  // 56: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
+	1,  // 57: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
+	0,  // 58: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
+	2,  // 59: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
+	3,  // 60: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
+	4,  // 61: periplus.status.v1.Fleet.GetLiveObject:input_type -> periplus.status.v1.LiveRequest
+	4,  // 62: periplus.status.v1.Fleet.DiffLive:input_type -> periplus.status.v1.LiveRequest
+	4,  // 63: periplus.status.v1.Fleet.GetLiveTree:input_type -> periplus.status.v1.LiveRequest
+	4,  // 64: periplus.status.v1.Fleet.ListLiveEvents:input_type -> periplus.status.v1.LiveRequest
+	4,  // 65: periplus.status.v1.Fleet.ExplainLive:input_type -> periplus.status.v1.LiveRequest
+	5,  // 66: periplus.status.v1.Fleet.StreamLogs:input_type -> periplus.status.v1.LogsRequest
+	2,  // 67: periplus.status.v1.Fleet.AbortDelivery:input_type -> periplus.status.v1.PairRequest
+	0,  // 68: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
+	0,  // 69: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
+	38, // 70: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
+	0,  // 71: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
+	1,  // 72: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
+	1,  // 73: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
+	44, // 74: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
+	0,  // 75: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
+	48, // 76: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
+	48, // 77: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
+	0,  // 78: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
+	53, // 79: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
+	57, // 80: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
+	58, // 81: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
+	22, // 82: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
+	21, // 83: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
+	23, // 84: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
+	26, // 85: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
+	24, // 86: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
+	28, // 87: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
+	27, // 88: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
+	31, // 89: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
+	29, // 90: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
+	33, // 91: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
+	7,  // 92: periplus.status.v1.Fleet.GetLiveObject:output_type -> periplus.status.v1.LiveObject
+	8,  // 93: periplus.status.v1.Fleet.DiffLive:output_type -> periplus.status.v1.LiveDiffs
+	10, // 94: periplus.status.v1.Fleet.GetLiveTree:output_type -> periplus.status.v1.LiveTree
+	12, // 95: periplus.status.v1.Fleet.ListLiveEvents:output_type -> periplus.status.v1.LiveEvents
+	14, // 96: periplus.status.v1.Fleet.ExplainLive:output_type -> periplus.status.v1.LiveFindings
+	16, // 97: periplus.status.v1.Fleet.StreamLogs:output_type -> periplus.status.v1.LogLines
+	18, // 98: periplus.status.v1.Fleet.AbortDelivery:output_type -> periplus.status.v1.AbortDeliveryResponse
+	35, // 99: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
+	37, // 100: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
+	39, // 101: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
+	41, // 102: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
+	42, // 103: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
+	43, // 104: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
+	45, // 105: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
+	47, // 106: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
+	49, // 107: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
+	49, // 108: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
+	52, // 109: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
+	56, // 110: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
+	54, // 111: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.Plugin
+	59, // 112: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
+	82, // [82:113] is the sub-list for method output_type
+	51, // [51:82] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_periplus_status_v1_status_proto_init() }
@@ -3873,7 +5095,7 @@ func file_periplus_status_v1_status_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_periplus_status_v1_status_proto_rawDesc), len(file_periplus_status_v1_status_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

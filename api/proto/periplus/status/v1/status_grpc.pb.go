@@ -35,6 +35,13 @@ const (
 	Fleet_ListDeliveries_FullMethodName    = "/periplus.status.v1.Fleet/ListDeliveries"
 	Fleet_GetDelivery_FullMethodName       = "/periplus.status.v1.Fleet/GetDelivery"
 	Fleet_ListObjects_FullMethodName       = "/periplus.status.v1.Fleet/ListObjects"
+	Fleet_GetLiveObject_FullMethodName     = "/periplus.status.v1.Fleet/GetLiveObject"
+	Fleet_DiffLive_FullMethodName          = "/periplus.status.v1.Fleet/DiffLive"
+	Fleet_GetLiveTree_FullMethodName       = "/periplus.status.v1.Fleet/GetLiveTree"
+	Fleet_ListLiveEvents_FullMethodName    = "/periplus.status.v1.Fleet/ListLiveEvents"
+	Fleet_ExplainLive_FullMethodName       = "/periplus.status.v1.Fleet/ExplainLive"
+	Fleet_StreamLogs_FullMethodName        = "/periplus.status.v1.Fleet/StreamLogs"
+	Fleet_AbortDelivery_FullMethodName     = "/periplus.status.v1.Fleet/AbortDelivery"
 	Fleet_ListHistory_FullMethodName       = "/periplus.status.v1.Fleet/ListHistory"
 	Fleet_ListPolicyResults_FullMethodName = "/periplus.status.v1.Fleet/ListPolicyResults"
 	Fleet_CreateJoinToken_FullMethodName   = "/periplus.status.v1.Fleet/CreateJoinToken"
@@ -79,6 +86,25 @@ type FleetClient interface {
 	GetDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*Delivery, error)
 	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(ctx context.Context, in *PairListRequest, opts ...grpc.CallOption) (*ListObjectsResponse, error)
+	// One object of a delivery as it lives in the cluster, as it is desired and as it was last applied; asked of the agent.
+	// Values of Secrets are masked. resource objects/content, verb get; leaves an audit record.
+	// UNAVAILABLE says that the cluster is away, and since when.
+	GetLiveObject(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveObject, error)
+	// What an apply of the assigned revision would change now, by a dry run in the cluster. resource objects/content, verb get.
+	DiffLive(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveDiffs, error)
+	// The objects of a delivery with what they own, down to pods. Of a cluster that is away: what was last known, with its age.
+	// resource objects, verb list.
+	GetLiveTree(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveTree, error)
+	// Events of a delivery's objects and of what they own, the latest last. resource objects, verb list.
+	ListLiveEvents(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveEvents, error)
+	// Why objects of a delivery are not ready, down to the event of a pod. Of a cluster that is away: what was last known.
+	// resource objects, verb list.
+	ExplainLive(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveFindings, error)
+	// Logs of the pods of one object, as they come. resource objects/logs, verb get; leaves an audit record.
+	StreamLogs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLines], error)
+	// Ends at once what a delivery's revision waits for in the cluster: a hook, the health of a wave. What is applied stays.
+	// resource deliveries/abort, verb create; leaves an audit record.
+	AbortDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
 	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
@@ -213,6 +239,85 @@ func (c *fleetClient) ListObjects(ctx context.Context, in *PairListRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListObjectsResponse)
 	err := c.cc.Invoke(ctx, Fleet_ListObjects_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) GetLiveObject(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveObject, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveObject)
+	err := c.cc.Invoke(ctx, Fleet_GetLiveObject_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) DiffLive(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveDiffs, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveDiffs)
+	err := c.cc.Invoke(ctx, Fleet_DiffLive_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) GetLiveTree(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveTree, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveTree)
+	err := c.cc.Invoke(ctx, Fleet_GetLiveTree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) ListLiveEvents(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveEvents, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveEvents)
+	err := c.cc.Invoke(ctx, Fleet_ListLiveEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) ExplainLive(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveFindings, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LiveFindings)
+	err := c.cc.Invoke(ctx, Fleet_ExplainLive_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fleetClient) StreamLogs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLines], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Fleet_ServiceDesc.Streams[0], Fleet_StreamLogs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[LogsRequest, LogLines]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Fleet_StreamLogsClient = grpc.ServerStreamingClient[LogLines]
+
+func (c *fleetClient) AbortDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*AbortDeliveryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AbortDeliveryResponse)
+	err := c.cc.Invoke(ctx, Fleet_AbortDelivery_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -387,6 +492,25 @@ type FleetServer interface {
 	GetDelivery(context.Context, *PairRequest) (*Delivery, error)
 	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(context.Context, *PairListRequest) (*ListObjectsResponse, error)
+	// One object of a delivery as it lives in the cluster, as it is desired and as it was last applied; asked of the agent.
+	// Values of Secrets are masked. resource objects/content, verb get; leaves an audit record.
+	// UNAVAILABLE says that the cluster is away, and since when.
+	GetLiveObject(context.Context, *LiveRequest) (*LiveObject, error)
+	// What an apply of the assigned revision would change now, by a dry run in the cluster. resource objects/content, verb get.
+	DiffLive(context.Context, *LiveRequest) (*LiveDiffs, error)
+	// The objects of a delivery with what they own, down to pods. Of a cluster that is away: what was last known, with its age.
+	// resource objects, verb list.
+	GetLiveTree(context.Context, *LiveRequest) (*LiveTree, error)
+	// Events of a delivery's objects and of what they own, the latest last. resource objects, verb list.
+	ListLiveEvents(context.Context, *LiveRequest) (*LiveEvents, error)
+	// Why objects of a delivery are not ready, down to the event of a pod. Of a cluster that is away: what was last known.
+	// resource objects, verb list.
+	ExplainLive(context.Context, *LiveRequest) (*LiveFindings, error)
+	// Logs of the pods of one object, as they come. resource objects/logs, verb get; leaves an audit record.
+	StreamLogs(*LogsRequest, grpc.ServerStreamingServer[LogLines]) error
+	// Ends at once what a delivery's revision waits for in the cluster: a hook, the health of a wave. What is applied stays.
+	// resource deliveries/abort, verb create; leaves an audit record.
+	AbortDelivery(context.Context, *PairRequest) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(context.Context, *ListRequest) (*ListHistoryResponse, error)
 	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
@@ -456,6 +580,27 @@ func (UnimplementedFleetServer) GetDelivery(context.Context, *PairRequest) (*Del
 }
 func (UnimplementedFleetServer) ListObjects(context.Context, *PairListRequest) (*ListObjectsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListObjects not implemented")
+}
+func (UnimplementedFleetServer) GetLiveObject(context.Context, *LiveRequest) (*LiveObject, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLiveObject not implemented")
+}
+func (UnimplementedFleetServer) DiffLive(context.Context, *LiveRequest) (*LiveDiffs, error) {
+	return nil, status.Error(codes.Unimplemented, "method DiffLive not implemented")
+}
+func (UnimplementedFleetServer) GetLiveTree(context.Context, *LiveRequest) (*LiveTree, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLiveTree not implemented")
+}
+func (UnimplementedFleetServer) ListLiveEvents(context.Context, *LiveRequest) (*LiveEvents, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLiveEvents not implemented")
+}
+func (UnimplementedFleetServer) ExplainLive(context.Context, *LiveRequest) (*LiveFindings, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExplainLive not implemented")
+}
+func (UnimplementedFleetServer) StreamLogs(*LogsRequest, grpc.ServerStreamingServer[LogLines]) error {
+	return status.Error(codes.Unimplemented, "method StreamLogs not implemented")
+}
+func (UnimplementedFleetServer) AbortDelivery(context.Context, *PairRequest) (*AbortDeliveryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AbortDelivery not implemented")
 }
 func (UnimplementedFleetServer) ListHistory(context.Context, *ListRequest) (*ListHistoryResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListHistory not implemented")
@@ -696,6 +841,125 @@ func _Fleet_ListObjects_Handler(srv interface{}, ctx context.Context, dec func(i
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(FleetServer).ListObjects(ctx, req.(*PairListRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_GetLiveObject_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).GetLiveObject(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_GetLiveObject_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).GetLiveObject(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_DiffLive_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).DiffLive(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_DiffLive_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).DiffLive(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_GetLiveTree_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).GetLiveTree(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_GetLiveTree_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).GetLiveTree(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_ListLiveEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).ListLiveEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_ListLiveEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).ListLiveEvents(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_ExplainLive_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LiveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).ExplainLive(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_ExplainLive_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).ExplainLive(ctx, req.(*LiveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Fleet_StreamLogs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(LogsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(FleetServer).StreamLogs(m, &grpc.GenericServerStream[LogsRequest, LogLines]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Fleet_StreamLogsServer = grpc.ServerStreamingServer[LogLines]
+
+func _Fleet_AbortDelivery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PairRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FleetServer).AbortDelivery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Fleet_AbortDelivery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FleetServer).AbortDelivery(ctx, req.(*PairRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -1000,6 +1264,30 @@ var Fleet_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Fleet_ListObjects_Handler,
 		},
 		{
+			MethodName: "GetLiveObject",
+			Handler:    _Fleet_GetLiveObject_Handler,
+		},
+		{
+			MethodName: "DiffLive",
+			Handler:    _Fleet_DiffLive_Handler,
+		},
+		{
+			MethodName: "GetLiveTree",
+			Handler:    _Fleet_GetLiveTree_Handler,
+		},
+		{
+			MethodName: "ListLiveEvents",
+			Handler:    _Fleet_ListLiveEvents_Handler,
+		},
+		{
+			MethodName: "ExplainLive",
+			Handler:    _Fleet_ExplainLive_Handler,
+		},
+		{
+			MethodName: "AbortDelivery",
+			Handler:    _Fleet_AbortDelivery_Handler,
+		},
+		{
 			MethodName: "ListHistory",
 			Handler:    _Fleet_ListHistory_Handler,
 		},
@@ -1056,6 +1344,12 @@ var Fleet_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Fleet_GetVersion_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamLogs",
+			Handler:       _Fleet_StreamLogs_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "periplus/status/v1/status.proto",
 }
