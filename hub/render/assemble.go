@@ -21,7 +21,11 @@ var (
 	laterAnnotations  = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationTimeout, v1alpha1.AnnotationIgnore}
 )
 
-const hookAnnotation = "helm.sh/hook"
+// Annotations of Helm.
+const (
+	hookAnnotation = "helm.sh/hook"
+	keepAnnotation = "helm.sh/resource-policy"
+)
 
 // serverFields of metadata are the API server's: a manifest that was copied out of a cluster has them.
 var serverFields = []string{"uid", "resourceVersion", "generation", "managedFields", "selfLink", "deletionTimestamp",

@@ -93,6 +93,10 @@ func optionsOf(object map[string]any) (*content.Options, error) {
 			values[strings.TrimPrefix(name, v1alpha1.Group+"/")] = text
 		}
 	}
+	// Charts say it in Helm's words; ours have the last one.
+	if prune := strings.TrimPrefix(v1alpha1.AnnotationPrune, v1alpha1.Group+"/"); values[prune] == "" && annotations[keepAnnotation] == "keep" {
+		values[prune] = content.PruneNever
+	}
 	return content.ParseOptions(values)
 }
 

@@ -22,6 +22,8 @@ func TestOptionsOfOneObject(t *testing.T) {
 		"PruneOnly": {reason: "data outlives its bundle", annotations: "{fleet.periplus.dev/prune: never}", want: &content.Options{Prune: content.PruneNever}, required: []string{content.CapabilityOptions}},
 		"All": {reason: "options do not exclude each other", annotations: "{fleet.periplus.dev/prune: never, fleet.periplus.dev/apply: create-only, fleet.periplus.dev/adopt: if-unowned}",
 			want: &content.Options{Prune: content.PruneNever, Apply: content.ApplyCreateOnly, Adopt: content.AdoptIfUnowned}, required: []string{content.CapabilityOptions}},
+		"Keep":    {reason: "a chart's word for data that outlives it counts", annotations: "{helm.sh/resource-policy: keep}", want: &content.Options{Prune: content.PruneNever}, required: []string{content.CapabilityOptions}},
+		"KeepNot": {reason: "as nothing else does", annotations: "{helm.sh/resource-policy: delete}"},
 		"Unknown": {reason: "a misspelt word must not mean the default", annotations: "{fleet.periplus.dev/prune: no}", refused: "fleet.periplus.dev/prune is \"no\", and can be never"},
 		"Later":   {reason: "what the agent does not do is not ignored", annotations: "{fleet.periplus.dev/wave: \"3\"}", refused: "fleet.periplus.dev/wave is not supported"},
 	}
