@@ -116,28 +116,37 @@ func (c *Client) Get(ctx context.Context, r Resource, namespace, name string) (*
 // Apply is one server-side apply of an object under FieldManager. It says whether the object was created by it, which
 // only the status code tells.
 func (c *Client) Apply(ctx context.Context, r Resource, object *unstructured.Unstructured, force bool) (live *unstructured.Unstructured, created bool, err error) {
-	return c.applyAs(ctx, r, object, FieldManager, force)
+	return c.applyAs(ctx, r, object, FieldManager, force, false)
+}
+
+// DryApply is what Apply with force would leave; nothing is changed.
+func (c *Client) DryApply(ctx context.Context, r Resource, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	after, _, err := c.applyAs(ctx, r, object, FieldManager, true, true)
+	return after, err
 }
 
 // LetGo takes all fields from a manager that applied them: those that nobody else has go. The object has nothing but its
 // identity.
 func (c *Client) LetGo(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string) error {
-	_, _, err := c.applyAs(ctx, r, object, manager, false)
+	_, _, err := c.applyAs(ctx, r, object, manager, false, false)
 	return err
 }
 
-func (c *Client) applyAs(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string, force bool) (live *unstructured.Unstructured, created bool, err error) {
+func (c *Client) applyAs(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string, force, dry bool) (live *unstructured.Unstructured, created bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	body, err := json.Marshal(object.Object)
 	if err != nil {
 		return nil, false, fmt.Errorf("cannot encode object: %w", err)
 	}
-	var code int
-	result := c.rest.Patch(types.ApplyPatchType).AbsPath(path(r, object.GetNamespace(), object.GetName())...).
+	request := c.rest.Patch(types.ApplyPatchType).AbsPath(path(r, object.GetNamespace(), object.GetName())...).
 		Param("fieldManager", manager).Param("force", fmt.Sprint(force)).
-		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", "application/json").
-		Body(body).Do(ctx).StatusCode(&code)
+		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", "application/json").Body(body)
+	if dry {
+		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	var code int
+	result := request.Do(ctx).StatusCode(&code)
 	if err := result.Error(); err != nil {
 		return nil, false, err
 	}
