@@ -30,6 +30,9 @@ type Clients interface {
 
 // Tracker holds the extracts and runs the watches.
 type Tracker struct {
+	// Recovered hears of bundles with objects of a kind that is watched again. Set before Start.
+	Recovered func(bundle string)
+
 	clients Clients
 	log     *slog.Logger
 	notify  func(bundle string)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,6 +25,8 @@ const (
 	minBackOff   = 500 * time.Millisecond
 	// The longest wait is also the longest that drift may go unseen after the API server was away.
 	maxBackOff = 15 * time.Second
+	// manyFailures in a row have the kind listed anew, and told as one that is not watched whatever the reason.
+	manyFailures = 5
 )
 
 // watcher watches one kind as one ServiceAccount: the whole cluster where it may, else the namespaces of the objects
@@ -38,9 +41,13 @@ type watcher struct {
 }
 
 type scope struct {
-	cancel context.CancelFunc
+	namespace string
+	cancel    context.CancelFunc
 	// listed is closed when the first list is in or was refused.
-	listed chan struct{}
+	listed  chan struct{}
+	settled sync.Once
+	// problem is why it is not watched; "" while it is.
+	problem string
 }
 
 func newWatcher(k watchKey) *watcher {
@@ -75,7 +82,7 @@ func (w *watcher) stop() {
 
 func (w *watcher) start(t *Tracker, namespace string) {
 	ctx, cancel := context.WithCancel(t.ctx)
-	s := &scope{cancel: cancel, listed: make(chan struct{})}
+	s := &scope{namespace: namespace, cancel: cancel, listed: make(chan struct{})}
 	w.scopes[namespace] = s
 	t.tasks.Go(func() { t.run(ctx, w, s, namespace) })
 }
@@ -115,44 +122,65 @@ func (t *Tracker) lists(bundle string) []chan struct{} {
 	return lists
 }
 
-// run lists and watches one scope until ctx ends. Errors back off here, for this kind alone.
+// run lists and watches one scope until ctx ends. Errors back off here, for this kind alone. A watch that broke goes on
+// where it was; only one that the API server can no longer continue is listed anew.
 func (t *Tracker) run(ctx context.Context, w *watcher, s *scope, namespace string) {
 	select {
 	case <-t.started:
 	case <-ctx.Done():
 		return
 	}
-	first := true
-	settle := func() {
-		if first {
-			close(s.listed)
-			first = false
-		}
-	}
-	defer settle()
-	wait := minBackOff
+	defer t.settle(s)
+	version, failures, wait := "", 0, minBackOff
 	for ctx.Err() == nil {
-		version, err := t.list(ctx, w, namespace)
-		if err == nil {
-			settle()
-			wait = minBackOff
-			err = t.follow(ctx, w, namespace, version)
+		var err error
+		before := version
+		if version == "" {
+			version, err = t.list(ctx, w, namespace)
+		} else {
+			version, err = t.follow(ctx, w, s, version)
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		if apierrors.IsForbidden(err) && namespace == "" && w.key.resource.Namespaced {
+		if err == nil || version != before && version != "" {
+			failures, wait = 0, minBackOff
+		}
+		switch {
+		case err == nil:
+			t.settle(s)
+			continue
+		case apierrors.IsResourceExpired(err) || apierrors.IsGone(err):
+			// Listed anew at once, unless that is what it says again and again.
+			if version = ""; failures == 0 {
+				failures++
+				continue
+			}
+		case apierrors.IsForbidden(err) && namespace == "" && w.key.resource.Namespaced:
 			t.narrow(w)
 			return
 		}
-		if err != nil && !apierrors.IsResourceExpired(err) && !apierrors.IsGone(err) {
-			t.log.Warn("cannot watch", "kind", w.key.resource.Kind, "group", w.key.resource.Group, "namespace", namespace,
-				"serviceAccount", w.key.account, "retry", wait.String(), "error", err)
-			settle()
-			pause(ctx, wait/2+rand.N(wait))
-			wait = min(2*wait, maxBackOff)
+		failures++
+		t.log.Warn("cannot watch", "kind", w.key.resource.Kind, "group", w.key.resource.Group, "namespace", namespace,
+			"serviceAccount", w.key.account, "retry", wait.String(), "error", err)
+		t.settle(s)
+		if why := refusal(w.key, err, failures); why != "" {
+			t.degrade(w, s, why)
 		}
+		if apierrors.IsNotFound(err) && before == "" {
+			t.vanish(w, namespace)
+		}
+		if failures >= manyFailures || apierrors.IsNotFound(err) {
+			version = ""
+		}
+		pause(ctx, wait/2+rand.N(wait))
+		wait = min(2*wait, maxBackOff)
 	}
+}
+
+// settle says that the first list of a scope is in, or was refused.
+func (t *Tracker) settle(s *scope) {
+	s.settled.Do(func() { close(s.listed) })
 }
 
 func pause(ctx context.Context, wait time.Duration) {
@@ -246,31 +274,27 @@ func (t *Tracker) take(w *watcher, id content.ObjectID, live *unstructured.Unstr
 	}
 }
 
-// follow watches from a version on. It returns nil when the watch ended as agreed, to be listed anew only on an error.
-func (t *Tracker) follow(ctx context.Context, w *watcher, namespace, version string) error {
+// follow watches from a version on until the watch ends, and returns the version to go on from.
+func (t *Tracker) follow(ctx context.Context, w *watcher, s *scope, version string) (string, error) {
 	client, err := t.clients.As(w.key.account)
 	if err != nil {
-		return err
+		return version, err
 	}
-	for ctx.Err() == nil {
-		seconds := int64(watchSeconds/2 + rand.N(watchSeconds/2))
-		stream, err := client.Watch(ctx, w.key.resource, namespace, metav1.ListOptions{
-			LabelSelector: selector, ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
-		})
-		if err != nil {
-			return err
-		}
-		started := time.Now()
-		version, err = t.read(ctx, w, stream, version)
-		stream.Stop()
-		if err != nil {
-			return err
-		}
-		if time.Since(started) < time.Second {
-			return errors.New("the API server ended the watch at once")
-		}
+	seconds := int64(watchSeconds/2 + rand.N(watchSeconds/2))
+	stream, err := client.Watch(ctx, w.key.resource, s.namespace, metav1.ListOptions{
+		LabelSelector: selector, ResourceVersion: version, AllowWatchBookmarks: true, TimeoutSeconds: &seconds,
+	})
+	if err != nil {
+		return version, err
 	}
-	return nil
+	defer stream.Stop()
+	t.degrade(w, s, "")
+	started := time.Now()
+	next, err := t.read(ctx, w, stream, version)
+	if err == nil && next == version && time.Since(started) < time.Second {
+		err = errors.New("the API server ended the watch at once")
+	}
+	return next, err
 }
 
 func (t *Tracker) read(ctx context.Context, w *watcher, stream apiwatch.Interface, version string) (string, error) {

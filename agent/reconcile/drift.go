@@ -39,6 +39,15 @@ func expected(entry *linkv1.Entry, record inventory.Record) string {
 	return record.Fields
 }
 
+// recovered has what failed tried again once its kind is watched again: it may be served again, or allowed.
+func (r *Reconciler) recovered(bundle string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b := r.bundles[bundle]; b != nil {
+		b.retry()
+	}
+}
+
 // judge looks closer at drift: whose it is, and which fields. What is left to who made it is none, and from then on the
 // fields that remain ours are what later changes are told from.
 func (p *pass) judge(ctx context.Context, t *task, action Action, reason string) (Action, string) {

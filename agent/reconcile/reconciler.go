@@ -90,6 +90,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	tracker := observe.New(ctx, r.config.Cluster, r.config.Log, r.queue.Add)
+	tracker.Recovered = r.recovered
 	lookout := observe.NewLookout(ctx, r.config.Cluster, r.config.Mapper, r.queue.Add)
 	r.mu.Lock()
 	r.tracker, r.lookout = tracker, lookout

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -281,8 +282,17 @@ func (t *tally) verdict() (linkv1.State, string) {
 	case p.plan.HoldID != "":
 		return linkv1.State_STATE_HELD, t.holdMessage()
 	default:
-		return linkv1.State_STATE_READY, t.fight
+		return linkv1.State_STATE_READY, t.warning()
 	}
+}
+
+// warning is what is to be said of a bundle that is ready.
+func (t *tally) warning() string {
+	warnings := t.p.r.tracker.Degraded(t.p.name)
+	if t.fight != "" {
+		warnings = append([]string{t.fight}, warnings...)
+	}
+	return strings.Join(warnings, "; ")
 }
 
 func (t *tally) holdMessage() string {
