@@ -126,7 +126,7 @@ func namesManagers(options *linkv1.Options) bool {
 
 // judge lets the gate see what a pair was rendered to.
 func (w *planning) judge(ctx context.Context, bundle plannedBundle, cluster target.Cluster, variant *render.Variant, result *outcome) error {
-	verdict, err := w.gate.Check(ctx, gate.Request{Snapshot: w.declared.policies, Cluster: engineCluster(cluster), Bundle: bundle.Key,
+	verdict, err := w.gate.Check(ctx, gate.Request{Snapshot: w.declared.policies, Cluster: gate.Cluster(cluster), Bundle: bundle.Key,
 		Commit: result.target.Commit, Manifest: variant.Manifest, Now: w.in.Now,
 		Load: func(_ context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
 			out := make(map[content.Digest][]byte, len(digests))
@@ -179,7 +179,7 @@ func (w *planning) seesOf(cluster target.Cluster) (string, error) {
 	sees, known := w.sees[cluster.UID]
 	if !known {
 		var err error
-		if sees, err = w.declared.policies.Sees(engineCluster(cluster), w.in.Now); err != nil {
+		if sees, err = w.declared.policies.Sees(gate.Cluster(cluster), w.in.Now); err != nil {
 			return "", err
 		}
 		w.sees[cluster.UID] = sees

@@ -16,6 +16,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 	"github.com/periplus-fleet/periplus/hub/delivery"
 	"github.com/periplus-fleet/periplus/hub/fleet"
+	"github.com/periplus-fleet/periplus/hub/gate"
 	"github.com/periplus-fleet/periplus/hub/projection"
 	"github.com/periplus-fleet/periplus/hub/source"
 	"github.com/periplus-fleet/periplus/hub/target"
@@ -225,8 +226,6 @@ func (c *Controller) resolveRefs(ctx context.Context, key string, state *repoSta
 // compilePolicies compiles the policies of all repos of the namespace, with snapshot as the new one of key. What is refused
 // freezes, and is said in snapshot's refusals.
 func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snapshot) *engine.Snapshot {
-	var source engine.Source
-	own := map[string]bool{}
 	c.mu.Lock()
 	snapshots := map[string]*fleet.Snapshot{key: snapshot}
 	for name, state := range c.repos {
@@ -236,22 +235,12 @@ func (c *Controller) compilePolicies(namespace, key string, snapshot *fleet.Snap
 	}
 	previous := c.policies[namespace]
 	c.mu.Unlock()
+	var sources []fleet.PolicySources
 	for _, name := range slices.Sorted(maps.Keys(snapshots)) {
-		from := snapshots[name].Policies
-		for _, module := range from.Modules {
-			source.Modules = append(source.Modules, engine.File{Path: module.Path, Text: string(module.Data)})
-			own[module.Path] = own[module.Path] || name == key
-		}
-		for _, b := range from.Bindings {
-			source.Bindings = append(source.Bindings, engine.Binding{PolicyBinding: b.Binding, Source: position(b.Position)})
-			own[b.File] = own[b.File] || name == key
-		}
-		for _, e := range from.Exemptions {
-			source.Exemptions = append(source.Exemptions, engine.Exemption{PolicyExemption: e.Exemption, Source: position(e.Position)})
-			own[e.File] = own[e.File] || name == key
-		}
+		sources = append(sources, snapshots[name].Policies)
 	}
-	compiled, refused := engine.Load(source, previous)
+	own := snapshot.Policies.Files()
+	compiled, refused := engine.Load(gate.Source(sources...), previous)
 	for _, refusal := range refused {
 		if own[refusal.File] {
 			snapshot.Refused = append(snapshot.Refused, refusal)

@@ -40,7 +40,7 @@ func (c *Controller) AdmitJoin(ctx context.Context, joining identity.Joining) (s
 	if err != nil {
 		return "", err
 	}
-	verdict, err := gate.Declare(ctx, policies, gate.Declaration{Object: joinObject(cluster, joining), Cluster: engineCluster(facts), Now: time.Now()})
+	verdict, err := gate.Declare(ctx, policies, gate.Declaration{Object: joinObject(cluster, joining), Cluster: gate.Cluster(facts), Now: time.Now()})
 	return verdict.Reason, err
 }
 

@@ -169,11 +169,11 @@ func (p *planner) takeCluster(cluster target.Cluster, now time.Time) error {
 		return nil
 	}
 	// A policy that looks at what changed may judge all that runs there otherwise.
-	was, err := p.declared.policies.Sees(engineCluster(before), now)
+	was, err := p.declared.policies.Sees(gate.Cluster(before), now)
 	if err != nil {
 		return err
 	}
-	is, err := p.declared.policies.Sees(engineCluster(cluster), now)
+	is, err := p.declared.policies.Sees(gate.Cluster(cluster), now)
 	if was != is {
 		p.pending.clusters[cluster.UID] = true
 	}
@@ -253,7 +253,3 @@ func (p *planner) sorted(pairs map[pair]bool) []pair {
 	})
 }
 
-// engineCluster is a cluster as policies see it.
-func engineCluster(cluster target.Cluster) engine.Cluster {
-	return engine.Cluster{Name: cluster.Name, Namespace: cluster.Namespace, Labels: cluster.Labels, Variables: cluster.Variables, Version: cluster.Version}
-}

@@ -120,6 +120,21 @@ type PolicySources struct {
 	Exemptions []ExemptionDecl
 }
 
+// Files that policies stand in.
+func (p PolicySources) Files() map[string]bool {
+	out := map[string]bool{}
+	for _, module := range p.Modules {
+		out[module.Path] = true
+	}
+	for _, b := range p.Bindings {
+		out[b.File] = true
+	}
+	for _, e := range p.Exemptions {
+		out[e.File] = true
+	}
+	return out
+}
+
 // File is one file's content.
 type File struct {
 	Path string

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -18,6 +19,8 @@ type Declaration struct {
 	// Source is where it is declared, "file:line".
 	Source string
 	Now    time.Time
+	// Point at which policies are asked; "" is the gate.
+	Point string
 }
 
 // Declare reviews a declaration with the policies in force, as Check does the objects of a revision. An error says that
@@ -26,7 +29,7 @@ func Declare(ctx context.Context, snapshot *engine.Snapshot, d Declaration) (Ver
 	if len(snapshot.Policies()) == 0 {
 		return Verdict{}, nil
 	}
-	findings, err := snapshot.Review(ctx, engine.Input{Object: d.Object, Cluster: d.Cluster, DefaultNamespace: d.Cluster.Namespace}, d.Commit, engine.PointGate, d.Now)
+	findings, err := snapshot.Review(ctx, engine.Input{Object: d.Object, Cluster: d.Cluster, DefaultNamespace: d.Cluster.Namespace}, d.Commit, cmp.Or(d.Point, engine.PointGate), d.Now)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("cannot check the declaration at %s: %w", d.Source, err)
 	}

@@ -7,6 +7,7 @@ package gate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -56,6 +57,8 @@ type Request struct {
 	// Load returns the content of objects of the manifest.
 	Load func(ctx context.Context, digests []content.Digest) (map[content.Digest][]byte, error)
 	Now  time.Time
+	// Point at which policies are asked; "" is the gate.
+	Point string
 }
 
 // Verdict on a revision.
@@ -83,7 +86,7 @@ func (g *Gate) Check(ctx context.Context, req Request) (Verdict, error) {
 	if len(req.Snapshot.Policies()) == 0 || len(req.Manifest.Items) == 0 {
 		return Verdict{}, nil
 	}
-	reviewer, err := req.Snapshot.Reviewer(req.Cluster, req.Commit, engine.PointGate, req.Now)
+	reviewer, err := req.Snapshot.Reviewer(req.Cluster, req.Commit, cmp.Or(req.Point, engine.PointGate), req.Now)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("cannot check bundle %q for cluster %q: %w", req.Bundle, req.Cluster.Name, err)
 	}
