@@ -172,13 +172,19 @@ func (s *Stages) pair(ctx context.Context, f *Fleet, pair Pair) (delivery Delive
 	if !ok {
 		return Delivery{}, match.Why, nil
 	}
-	stages := produce.Stages{Resolver: s.resolver, Renderer: s.renderer, Charts: s.charts, Secret: s.secret}
-	made, err := stages.Render(ctx, produce.Pair{Bundle: bundle, Cluster: cluster, Match: match, KubeVersion: s.cfg.KubeVersion,
-		APIVersions: s.cfg.APIVersions, Ref: f.openRef})
+	made, err := s.stages().Render(ctx, s.matched(f, pair, match))
 	if err != nil {
 		return Delivery{}, "", placed(bundle, match, err)
 	}
 	return Delivery{Pair: pair, Target: match.Name, Variant: made.Variant, Chart: made.Chart}, "", nil
+}
+
+func (s *Stages) stages() produce.Stages {
+	return produce.Stages{Resolver: s.resolver, Renderer: s.renderer, Charts: s.charts, Secret: s.secret}
+}
+
+func (s *Stages) matched(f *Fleet, pair Pair, match target.Match) produce.Pair {
+	return produce.Pair{Bundle: pair.Bundle, Cluster: pair.Cluster, Match: match, KubeVersion: s.cfg.KubeVersion, APIVersions: s.cfg.APIVersions, Ref: f.openRef}
 }
 
 // placed names the field of the bundle that an error is about, where it does not name one itself.
@@ -206,19 +212,6 @@ func (s *Stages) secret(_ context.Context, name string) (map[string][]byte, erro
 		return nil, errors.New("it is in the hub's API, which is not at hand here")
 	}
 	return data, nil
-}
-
-// Explain gives the values that a bundle has for a cluster, with where each was set.
-func (s *Stages) Explain(f *Fleet, pair Pair) ([]target.ValueOrigin, target.Match, error) {
-	match, ok, err := target.MatchBundle(pair.Bundle, f.Groups, pair.Cluster)
-	if err != nil {
-		return nil, match, err
-	}
-	if !ok {
-		return nil, match, errors.New(match.Why)
-	}
-	origins, err := s.resolver.Explain(pair.Bundle, match, pair.Cluster)
-	return origins, match, err
 }
 
 // placeholders keep a sign in the place of whatever is generated, so that equal inputs show equal objects.

@@ -72,9 +72,22 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Render takes a pair through the stages. Errors are of type *Error.
 func (s Stages) Render(ctx context.Context, p Pair) (Rendered, error) {
+	in, err := s.Input(ctx, p)
+	if err != nil {
+		return Rendered{}, err
+	}
+	variant, err := s.Renderer.Render(ctx, in)
+	if err != nil {
+		return Rendered{}, &Error{StageRender, err}
+	}
+	return Rendered{Variant: variant, Chart: in.ChartVersion}, nil
+}
+
+// Input is what the pair is rendered of. After an error of StageChart all of it but the chart is there.
+func (s Stages) Input(ctx context.Context, p Pair) (render.Input, error) {
 	inputs, err := s.Resolver.Inputs(p.Bundle, p.Match, p.Cluster)
 	if err != nil {
-		return Rendered{}, &Error{StageInputs, err}
+		return render.Input{}, &Error{StageInputs, err}
 	}
 	in := render.Input{Bundle: p.Bundle, Tree: p.Bundle.Tree, Inputs: inputs, ClusterVersion: p.Cluster.Version, ClusterUID: p.Cluster.UID,
 		APIVersions: p.APIVersions, Secret: inputs.Secret}
@@ -83,17 +96,13 @@ func (s Stages) Render(ctx context.Context, p Pair) (Rendered, error) {
 	}
 	if inputs.Ref != nil {
 		if in.Tree, err = p.Ref(*inputs.Ref); err != nil {
-			return Rendered{}, &Error{StageRef, err}
+			return render.Input{}, &Error{StageRef, err}
 		}
 	}
 	if err := s.chart(ctx, &in); err != nil {
-		return Rendered{}, &Error{StageChart, err}
+		return in, &Error{StageChart, err}
 	}
-	variant, err := s.Renderer.Render(ctx, in)
-	if err != nil {
-		return Rendered{}, &Error{StageRender, err}
-	}
-	return Rendered{Variant: variant, Chart: in.ChartVersion}, nil
+	return in, nil
 }
 
 // chart fetches what the source names in a repository, by the content that is rendered.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -148,8 +149,8 @@ func below(pointer string, value any) map[string]any {
 }
 
 // Explain gives the provenance of the values that a bundle has for a cluster: those that the bundle's own files give the
-// renderer lowest, as a chart's valuesFiles, then valuesFrom, values, and overlays.
-func (r *Resolver) Explain(bundle fleet.BundleDecl, match Match, cluster Cluster) ([]ValueOrigin, error) {
+// renderer lowest, as a chart's valuesFiles, then valuesFrom, values, and overlays. below are layers that are lower than all.
+func (r *Resolver) Explain(bundle fleet.BundleDecl, match Match, cluster Cluster, below ...layer.Layer) ([]ValueOrigin, error) {
 	s := r.resolution(bundle, cluster)
 	layers, _ := s.layers(match)
 	if s.err != nil {
@@ -167,7 +168,7 @@ func (r *Resolver) Explain(bundle fleet.BundleDecl, match Match, cluster Cluster
 	if err != nil {
 		return nil, err
 	}
-	return layer.Explain(append(files, layers...))
+	return layer.Explain(slices.Concat(below, files, layers))
 }
 
 // valuesFiles are the layers that the renderer reads by itself.
@@ -182,19 +183,30 @@ func valuesFiles(bundle fleet.BundleDecl, source *v1alpha1.BundleSource) ([]laye
 		if err != nil {
 			return nil, fmt.Errorf("cannot read values file %q: %w", file, err)
 		}
-		documents, err := yamldoc.Parse(data)
+		layers, err := FileLayers(file, data)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
-		for _, document := range documents {
-			object, ok := document.Object()
-			if !ok {
-				return nil, fmt.Errorf("%s:%d: values are a mapping", file, document.Line)
-			}
-			out = append(out, layer.Layer{Name: file, Values: object, Plain: true, Source: func(path string) string {
-				return fmt.Sprintf("%s:%d", file, document.LineOf(path))
-			}})
+		out = append(out, layers...)
+	}
+	return out, nil
+}
+
+// FileLayers are the values of a file that a renderer reads by itself.
+func FileLayers(file string, data []byte) ([]layer.Layer, error) {
+	documents, err := yamldoc.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	var out []layer.Layer
+	for _, document := range documents {
+		object, ok := document.Object()
+		if !ok {
+			return nil, fmt.Errorf("%s:%d: values are a mapping", file, document.Line)
 		}
+		out = append(out, layer.Layer{Name: file, Values: object, Plain: true, Source: func(path string) string {
+			return fmt.Sprintf("%s:%d", file, document.LineOf(path))
+		}})
 	}
 	return out, nil
 }

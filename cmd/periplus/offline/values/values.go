@@ -36,8 +36,8 @@ func Command(env client.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "values BUNDLE -c CLUSTER", Short: "Show a bundle's values for a cluster, and who set each", Args: cobra.ExactArgs(1),
 		Long: `values reads the fleet repo of a folder, as it lies there, and prints each value that a bundle has for a cluster: with the
-file and line that set it, and with what that overrode. Lowest come the source's valuesFiles, then valuesFrom, then the
-values of the bundle, of the cluster's target, and of every overlay that matches. BUNDLE is a bundle's name or its folder.
+file and line that set it, and with what that overrode. Lowest come the values of the chart itself, then the source's
+valuesFiles, then valuesFrom, then the values of the bundle, of the cluster's target, and of every overlay that matches. BUNDLE is a bundle's name or its folder.
 
 Values that come from Secrets are not shown.`,
 		Example: `  periplus values ingress-nginx -c prod-eu
@@ -92,17 +92,20 @@ func (o options) run(cmd *cobra.Command, name string) error {
 	if len(pairs) != 1 {
 		return o.refused(w, selection, name)
 	}
-	origins, match, err := stages.Explain(w.Fleet, pairs[0])
+	explained, err := stages.Explain(cmd.Context(), w.Fleet, pairs[0])
 	if err != nil {
 		for _, hint := range o.Hints([]offline.Failure{{Pair: pairs[0], Err: err}}) {
 			fmt.Fprintf(cmd.ErrOrStderr(), "hint: %s\n", hint)
 		}
 		return fmt.Errorf("cannot explain the values of bundle %q: %w", name, err)
 	}
-	if err := show(cmd, o.format, origins); err != nil {
+	if err := show(cmd, o.format, explained.Origins); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s on %s, %s: %s\n", offline.Name(pairs[0].Bundle), o.cluster, chosen(match, pairs[0].Bundle), w.Describe())
+	if explained.NoChart != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "the chart's own values are not shown: %v\n", explained.NoChart)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s on %s, %s: %s\n", offline.Name(pairs[0].Bundle), o.cluster, chosen(explained.Match, pairs[0].Bundle), w.Describe())
 	return nil
 }
 

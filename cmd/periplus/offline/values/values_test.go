@@ -35,6 +35,7 @@ spec:
       values: {image: null}
 `,
 		"bundles/a/low.yaml":                 "image: {name: x}\nreplicas: 1\nonly: low\n",
+		"bundles/a/chart/values.yaml":        "# The chart's.\nreplicas: 0\nport: 80\n",
 		"bundles/a/chart/Chart.yaml":         "apiVersion: v2\nname: a\nversion: 1.0.0\n",
 		"bundles/b/bundle.yaml":              offlinetest.Bundle + "metadata: {name: b}\nspec:\n  valuesFrom: [{secret: {name: s}}]\n  source: {helm: {chart: chart}}\n  targets: [{clusterSelector: {}}]\n",
 		"bundles/b/chart/Chart.yaml":         "apiVersion: v2\nname: b\nversion: 1.0.0\n",
@@ -69,7 +70,8 @@ func TestValues(t *testing.T) {
 	want := strings.Join([]string{
 		"image\tnull\tbundles/a/bundle.yaml:17\tx (image.name, bundles/a/low.yaml:1)",
 		"only\tlow\tbundles/a/low.yaml:3\t-",
-		"replicas\t3\tbundles/a/bundle.yaml:13\t2 (bundles/a/bundle.yaml:7); 1 (bundles/a/low.yaml:2)",
+		"port\t80\tbundles/a/chart/values.yaml:3\t-",
+		"replicas\t3\tbundles/a/bundle.yaml:13\t2 (bundles/a/bundle.yaml:7); 1 (bundles/a/low.yaml:2); 0 (bundles/a/chart/values.yaml:2)",
 		"size\t7\tbundles/a/bundle.yaml:8\t-",
 	}, "\n") + "\n"
 	if diff := cmp.Diff(want, out); diff != "" || code != 0 {
