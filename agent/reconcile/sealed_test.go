@@ -24,7 +24,8 @@ func (m *member) sealedYAML(patches ...string) string {
 	document, err := os.ReadFile("../../api/sops/testdata/manifest.yaml")
 	m.must(err)
 	data, err := json.Marshal(map[string]any{"kind": "Sealed", "metadata": map[string]any{"name": "sealed"},
-		"sealed": content.SealedObject{Document: string(document), Format: "yaml", Labels: map[string]string{"a": "b"}, Patches: patches}})
+		"sealed": content.SealedObject{Document: string(document), Format: "yaml",
+			Patches: append([]string{`[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`}, patches...)}})
 	m.must(err)
 	return string(data)
 }

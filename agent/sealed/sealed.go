@@ -15,7 +15,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/sops"
 )
 
-// Open decrypts the content of a sealed item and does to it what the hub said: labels and annotations, patches, values. The
+// Open decrypts the content of a sealed item and does to it what the hub said: patches, then values. The
 // object must be the one that the item names, since that is what policy judged.
 func Open(data []byte, item content.Item, keys *sops.Keys) (*unstructured.Unstructured, error) {
 	var sealed content.SealedObject
@@ -27,8 +27,6 @@ func Open(data []byte, item content.Item, keys *sops.Keys) (*unstructured.Unstru
 		return nil, fmt.Errorf("cannot open the sealed manifest: %w", err)
 	}
 	object := &unstructured.Unstructured{Object: opened}
-	addAll(object.GetLabels, object.SetLabels, sealed.Labels)
-	addAll(object.GetAnnotations, object.SetAnnotations, sealed.Annotations)
 	if object, err = patch(object, sealed.Patches); err != nil {
 		return nil, err
 	}
@@ -38,20 +36,6 @@ func Open(data []byte, item content.Item, keys *sops.Keys) (*unstructured.Unstru
 		}
 	}
 	return object, check(object, item)
-}
-
-func addAll(get func() map[string]string, set func(map[string]string), more map[string]string) {
-	if len(more) == 0 {
-		return
-	}
-	all := get()
-	if all == nil {
-		all = map[string]string{}
-	}
-	for key, value := range more {
-		all[key] = value
-	}
-	set(all)
 }
 
 // patch applies JSON 6902 patches. An error names the operation, as the library's words may hold values.

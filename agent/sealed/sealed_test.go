@@ -37,10 +37,11 @@ func TestOpen(t *testing.T) {
 		"AsItIs": {reason: "the document's own content", item: item, want: map[string]any{
 			"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": map[string]any{"name": "sealed"},
 			"stringData": map[string]any{"password": "correct-horse-battery", "user": "admin"}}},
-		"AllThatTheHubSays": {reason: "labels and annotations, then patches, then values", item: item,
-			sealed: content.SealedObject{Labels: map[string]string{"a": "1"}, Annotations: map[string]string{"b": "2"},
-				Patches: []string{`[{"op":"add","path":"/stringData/host","value":"db"},{"op":"replace","path":"/metadata/labels/a","value":"9"}]`},
-				Set:     []content.SetField{{Pointer: "/stringData/host", Value: "db2"}, {Pointer: "/metadata/annotations/c~1d", Value: "3"}}},
+		"AllThatTheHubSays": {reason: "patches, then values", item: item,
+			sealed: content.SealedObject{
+				Patches: []string{`[{"op":"add","path":"/metadata/labels","value":{"a":"1"}},{"op":"add","path":"/metadata/annotations","value":{"b":"2"}}]`,
+					`[{"op":"add","path":"/stringData/host","value":"db"},{"op":"replace","path":"/metadata/labels/a","value":"9"}]`},
+				Set: []content.SetField{{Pointer: "/stringData/host", Value: "db2"}, {Pointer: "/metadata/annotations/c~1d", Value: "3"}}},
 			want: map[string]any{
 				"apiVersion": "v1", "kind": "Secret", "type": "Opaque",
 				"metadata": map[string]any{"name": "sealed", "labels": map[string]any{"a": "9"},

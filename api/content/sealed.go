@@ -6,10 +6,8 @@ type SealedObject struct {
 	// Document word for word, in Format: yaml or json.
 	Document string `json:"document"`
 	Format   string `json:"format"`
-	// Labels and Annotations are added, then Patches applied, then values Set, as the render stage does with open objects.
-	Labels      map[string]string `json:"labels,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-	// Patches are JSON 6902 patches, as JSON text: what a strategic merge means is decided before, on the encrypted form.
+	// Patches are applied, then values Set, as the render stage does with open objects. They are JSON 6902 patches, as JSON text:
+	// what labels, annotations and a strategic merge mean is decided before, on the encrypted form.
 	Patches []string   `json:"patches,omitempty"`
 	Set     []SetField `json:"set,omitempty"`
 }

@@ -24,9 +24,6 @@ const (
 func open(t *testing.T, sealed content.SealedObject, plain string) string {
 	t.Helper()
 	object := decoded(t, plain)[0].Value
-	if len(sealed.Labels)+len(sealed.Annotations) > 0 {
-		t.Fatal("labels and annotations come after patches, so they travel as operations")
-	}
 	data, err := json.Marshal(object)
 	if err != nil {
 		t.Fatal(err)
