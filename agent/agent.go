@@ -25,6 +25,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/link"
 	"github.com/periplus-fleet/periplus/agent/link/session"
+	"github.com/periplus-fleet/periplus/agent/query"
 	"github.com/periplus-fleet/periplus/agent/reconcile"
 	"github.com/periplus-fleet/periplus/agent/sealed"
 	"github.com/periplus-fleet/periplus/agent/tenancy"
@@ -48,6 +49,8 @@ type Config struct {
 	Tenants tenancy.Accounts
 	// SopsSecret names the Secret with the cluster's keys for sealed manifests.
 	SopsSecret string
+	// Queries are the kinds of queries that the cluster's owner lets through (query.Kinds).
+	Queries map[string]bool
 	// HealthAddress to serve /healthz and /readyz on; "" for none.
 	HealthAddress string
 	Version       string
@@ -100,10 +103,12 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	hub := link.New(link.Config{Identity: identified, Keeper: store, Log: config.Log,
+	mapper := kube.NewMapper(self)
+	queries := query.New(query.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records, Tenants: config.Tenants,
+		Status: func(bundle string) *linkv1.BundleStatus { return reconciler.Status(bundle) }, Allowed: config.Queries, Log: config.Log})
+	hub := link.New(link.Config{Identity: identified, Keeper: store, Queries: queries, Log: config.Log,
 		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
 		Session:  session.Config{Capabilities: capabilities(), AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
-	mapper := kube.NewMapper(self)
 	keyring := &sealed.Keyring{Secrets: secrets, Namespace: config.Namespace, Name: config.SopsSecret, Log: config.Log}
 	facts := newFacts(self, mapper, config.Log)
 	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
@@ -139,7 +144,7 @@ func (c commands) Do(ctx context.Context, command *linkv1.Command) error { retur
 // capabilities are what revisions may need of this agent beyond applying objects.
 func capabilities() []string {
 	return []string{content.CapabilityHooks, content.CapabilityOnce, content.CapabilitySealed, content.CapabilityObjectDependencies,
-		content.CapabilityOptions, content.CapabilityDriftManagers}
+		content.CapabilityOptions, content.CapabilityDriftManagers, content.CapabilityQueries}
 }
 
 // instance tells this process from another agent with the same identity.
