@@ -6,7 +6,7 @@ import (
 	"github.com/periplus-fleet/periplus/api/content"
 )
 
-// maxKept is how many drifted objects are kept whole at once. Of more only their managers are told.
+// maxKept is how many drifted objects are kept whole at once, of those that are not large. Others are asked for.
 const maxKept = 64
 
 // Drifted gives, once, the whole of a drifted object as it was seen last, so that what changed can be told without a
@@ -36,7 +36,7 @@ func (t *Tracker) keep(o *object, live *unstructured.Unstructured) {
 		t.kept--
 	}
 	o.live = nil
-	if live != nil && t.kept < maxKept {
+	if live != nil && t.kept < maxKept && weight(live.Object) <= maxKeptWeight {
 		o.live = live
 		t.kept++
 	}

@@ -19,7 +19,6 @@ import (
 
 const (
 	selector = owned.ManagedLabel + "=true"
-	pageSize = 100
 	// A watch is renewed after about an hour: at rest that is its only request.
 	watchSeconds = 3600
 	minBackOff   = 500 * time.Millisecond
@@ -216,17 +215,20 @@ func (t *Tracker) list(ctx context.Context, w *watcher, namespace string) (versi
 		return "", err
 	}
 	seen := map[content.ObjectID]bool{}
-	options := metav1.ListOptions{LabelSelector: selector, Limit: pageSize}
+	options := metav1.ListOptions{LabelSelector: selector, Limit: firstPage}
 	for {
 		page, err := client.List(ctx, w.key.resource, namespace, options)
 		if err != nil {
 			return "", err
 		}
+		weighed := 0
 		for i := range page.Items {
+			weighed += weight(page.Items[i].Object)
 			id := t.idOf(w, &page.Items[i])
 			seen[id] = true
 			t.take(w, id, &page.Items[i])
 		}
+		options.Limit = nextPage(len(page.Items), weighed)
 		version = page.GetResourceVersion()
 		if options.Continue = page.GetContinue(); options.Continue == "" {
 			break

@@ -74,24 +74,35 @@ func Digest(live *unstructured.Unstructured, ignored []Pointer) string {
 	if fields == nil {
 		return ""
 	}
-	var lines []string
+	type line struct {
+		path string
+		text []byte
+	}
+	var lines []line
 	walk(fields, live.Object, "", nil, func(path string, at Pointer, value any, found bool) {
 		for _, pointer := range ignored {
 			if at.under(pointer) {
 				return
 			}
 		}
-		text := "absent"
+		text := []byte("absent")
 		if found {
 			// Only values that came from JSON get here.
-			data, _ := json.Marshal(value)
-			text = string(data)
+			text, _ = json.Marshal(value)
 		}
-		lines = append(lines, path+"="+text)
+		lines = append(lines, line{path + "=", text})
 	})
-	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
-	return hex.EncodeToString(sum[:12])
+	slices.SortFunc(lines, func(a, b line) int { return strings.Compare(a.path, b.path) })
+	// Values may be large: they go into the hash as they are, without being put together first.
+	sum := sha256.New()
+	for i, l := range lines {
+		if i > 0 {
+			sum.Write([]byte("\n"))
+		}
+		sum.Write([]byte(l.path))
+		sum.Write(l.text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:12])
 }
 
 // Owns says whether the agent owns the field at a pointer, something below it, or the atomic whole that holds it.
