@@ -26,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/hub/ask"
 	"github.com/periplus-fleet/periplus/hub/identity"
 	"github.com/periplus-fleet/periplus/hub/link/storelink"
 	"github.com/periplus-fleet/periplus/hub/metrics"
@@ -74,6 +75,7 @@ type hub struct {
 	scheme  *runtime.Scheme
 	direct  client.Client
 	store   *store.Store
+	asking  *ask.Router
 	process string
 	metrics *prometheus.Registry
 	started time.Time
@@ -136,6 +138,7 @@ func open(ctx context.Context, cfg Config) (*hub, error) {
 	if h.store, err = store.Open(ctx, store.Config{URL: cfg.StoreURL, Key: cfg.StoreKey, Log: cfg.Log}); err != nil {
 		return nil, err
 	}
+	h.asking = &ask.Router{Store: h.store, Process: h.process, Log: cfg.Log}
 	h.metrics.MustRegister(metrics.NewFleet(h.store, cfg.Log))
 	return h, nil
 }

@@ -141,6 +141,7 @@ func (h *hub) runLink(ctx context.Context) error {
 	service.Register(grpcServer)
 	go func() { _ = certificate.Run(ctx) }()
 	go func() { _ = service.Run(ctx) }()
+	go h.asking.Serve(ctx, service)
 	go h.silenceLoop(ctx)
 	go func() {
 		<-ctx.Done()

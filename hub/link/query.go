@@ -77,6 +77,9 @@ func (s *Service) Ask(ctx context.Context, uid string, query *linkv1.Query, take
 	}
 }
 
+// Has says whether a cluster's agent is connected to this process.
+func (s *Service) Has(uid string) bool { return s.streamOf(uid) != nil }
+
 // Answer takes the answer to a query from the agent that was asked.
 func (s *Service) Answer(parts grpc.ClientStreamingServer[linkv1.QueryResult, linkv1.AnswerEnd]) error {
 	ctx := parts.Context()
