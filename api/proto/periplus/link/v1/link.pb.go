@@ -2428,7 +2428,7 @@ type ObjectEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    *ObjectId              `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// drift-repaired, drift-reported, pruned, adopted, handed-over, created, recreated, hook-succeeded, hook-failed,
-	// hook-abandoned (not waited for), hook-left (stays after the removal), fight (another keeps changing it back),
+	// hook-abandoned (not waited for), hook-left (stays after the removal), fight (another keeps changing it back), fight-ended,
 	// rolled-back, aborted.
 	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	Message       string                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
