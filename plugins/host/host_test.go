@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,19 @@ func (g *gate) Open(name string) (fs.File, error) {
 		return fstest.MapFS{"go": &fstest.MapFile{}}.Open(name)
 	}
 	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// TestAPluginThatCannotBeReachedSaysWhy gives the socket a path that is longer than paths of sockets may be.
+func TestAPluginThatCannotBeReachedSaysWhy(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), strings.Repeat("long", 30))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, bad, _ := startWith(t, host.Config{TempDir: folder}, bad(nil))
+	_, err := bad.Render(t.Context(), renderer.Request{})
+	if err == nil || !strings.Contains(err.Error(), "the path of its socket") || !strings.Contains(err.Error(), "TMPDIR") {
+		t.Errorf("the reason is not told: %v", err)
+	}
 }
 
 func TestErrorsSurvive(t *testing.T) {

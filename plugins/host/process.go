@@ -26,6 +26,9 @@ import (
 // startPatience is how long a process may take until it answers.
 const startPatience = 30 * time.Second
 
+// socketPath is how many bytes the path of a Unix socket may have.
+const socketPath = 107
+
 // folderPrefix of temporary folders, before the id of the process that made them.
 const folderPrefix = "periplus-plugin-"
 
@@ -65,6 +68,11 @@ func launch(ctx context.Context, spec Spec, tempDir string, log *slog.Logger) (*
 	if err != nil {
 		return nil, fmt.Errorf("cannot make its temporary folder: %w", err)
 	}
+	if room := len(dir) + len("/plugin4294967295"); room > socketPath {
+		_ = os.RemoveAll(dir)
+		return nil, fmt.Errorf("cannot start: the path of its socket would have %d bytes, and the system takes %d: give the hub a shorter temporary folder (TMPDIR) than %q",
+			room, socketPath, filepath.Dir(dir))
+	}
 	p := &process{dir: dir, files: &files{trees: map[uint64]fs.FS{}}}
 	said := &lines{log: log, limit: newBucket(linesBurst, linesPerSecond, time.Now)}
 	output := newBucket(floodBurst, floodPerSecond, time.Now)
@@ -93,7 +101,10 @@ func launch(ctx context.Context, spec Spec, tempDir string, log *slog.Logger) (*
 			// What the process died of says more than that it did not answer.
 			select {
 			case <-p.run.done:
-				err = p.run.why()
+				// Where it was ended because it could not be reached, err says why not.
+				if why, asked := p.run.why(), stopped(""); !errors.As(why, &asked) {
+					err = why
+				}
 			case <-time.After(lastOutput):
 			}
 		}
