@@ -118,6 +118,14 @@ type PolicySources struct {
 	Tests      []File
 	Bindings   []BindingDecl
 	Exemptions []ExemptionDecl
+	// Gatekeeper is ConstraintTemplates and Constraints.
+	Gatekeeper []GatekeeperDecl
+}
+
+// GatekeeperDecl is a ConstraintTemplate or a Constraint with where it stands.
+type GatekeeperDecl struct {
+	Position
+	Object map[string]any
 }
 
 // Files that policies stand in.
@@ -131,6 +139,9 @@ func (p PolicySources) Files() map[string]bool {
 	}
 	for _, e := range p.Exemptions {
 		out[e.File] = true
+	}
+	for _, g := range p.Gatekeeper {
+		out[g.File] = true
 	}
 	return out
 }
@@ -161,6 +172,7 @@ type declared struct {
 	resources  []ResourceDecl
 	bindings   []BindingDecl
 	exemptions []ExemptionDecl
+	gatekeeper []GatekeeperDecl
 	// rego is set for modules and tests.
 	rego []byte
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"path"
 	"slices"
 	"strings"
 
@@ -8,6 +9,16 @@ import (
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
+
+// isPolicy leaves out what tests of policies keep beside them: a Constraint among samples is in force nowhere.
+func isPolicy(file string) bool {
+	for _, folder := range strings.Split(path.Dir(file), "/") {
+		if folder == "samples" || folder == "testdata" {
+			return false
+		}
+	}
+	return isYAML(file) || strings.HasSuffix(file, ".rego")
+}
 
 // readPolicyFile reads one file of policies/. Rego is compiled by the gate.
 func (r *reading) readPolicyFile(file string, data []byte) (*declared, []v1alpha1.Refusal) {
@@ -24,9 +35,11 @@ func (r *reading) readPolicyFile(file string, data []byte) (*declared, []v1alpha
 		case d.apiVersion == v1alpha1.GroupVersion.String() && d.kind == "PolicyExemption":
 			out.exemptions = append(out.exemptions, d.exemption())
 		case strings.HasPrefix(d.apiVersion, "templates.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "constraints.gatekeeper.sh/"):
-			d.refuse("kind", "ConstraintTemplates and Constraints are not supported in this version; write the policy as a Rego module")
+			out.gatekeeper = append(out.gatekeeper, GatekeeperDecl{Position: d.position(), Object: d.object})
+		case strings.HasPrefix(d.apiVersion, "test.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "expansion.gatekeeper.sh/"):
+			// Tests, and what only tests read: periplus policy test runs them.
 		default:
-			d.refuse("kind", "%s of %s does not belong here: a YAML file of policies/ holds PolicyBindings and PolicyExemptions of %s",
+			d.refuse("kind", "%s of %s does not belong here: a YAML file of policies/ holds PolicyBindings and PolicyExemptions of %s, ConstraintTemplates and Constraints",
 				d.kind, d.apiVersion, v1alpha1.GroupVersion)
 		}
 		refused = append(refused, d.refused...)

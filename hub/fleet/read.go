@@ -71,7 +71,7 @@ func Read(ctx context.Context, in ReadInput) (*Snapshot, error) {
 		wants func(file string) bool
 	}{
 		{layout.Clusters, r.readClusterFile, isYAML},
-		{layout.Policies, r.readPolicyFile, func(file string) bool { return isYAML(file) || strings.HasSuffix(file, ".rego") }},
+		{layout.Policies, r.readPolicyFile, isPolicy},
 	} {
 		if err := r.readFiles(ctx, step.roots, step.wants, step.read); err != nil {
 			return nil, err
@@ -201,6 +201,7 @@ func (r *reading) collect() {
 		for i := range d.exemptions {
 			exemptions = append(exemptions, entry{"PolicyExemption/" + d.exemptions[i].Exemption.Metadata.Name, d.exemptions[i].Position, func() { s.Policies.Exemptions = append(s.Policies.Exemptions, d.exemptions[i]) }})
 		}
+		s.Policies.Gatekeeper = append(s.Policies.Gatekeeper, d.gatekeeper...)
 		switch {
 		case strings.HasSuffix(file, "_test.rego"):
 			s.Policies.Tests = append(s.Policies.Tests, File{Path: file, Data: d.rego})

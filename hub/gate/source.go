@@ -22,6 +22,9 @@ func Source(repos ...fleet.PolicySources) engine.Source {
 		for _, b := range repo.Bindings {
 			source.Bindings = append(source.Bindings, engine.Binding{PolicyBinding: b.Binding, Source: place(b.Position)})
 		}
+		for _, g := range repo.Gatekeeper {
+			source.Gatekeeper = append(source.Gatekeeper, engine.Manifest{Object: g.Object, Source: place(g.Position)})
+		}
 		for _, e := range repo.Exemptions {
 			source.Exemptions = append(source.Exemptions, engine.Exemption{PolicyExemption: e.Exemption, Source: place(e.Position)})
 		}

@@ -157,11 +157,17 @@ func overruled(field string, rest []*binding, than int) bool {
 
 // refuseAt refuses what stands at "file:line".
 func refuseAt(source, field, format string, args ...any) refused {
-	file, line := source, 0
+	file, line := splitSource(source)
+	return refuse(file, line, field, format, args...)
+}
+
+// splitSource of "file:line".
+func splitSource(source string) (file string, line int) {
+	file = source
 	if at := strings.LastIndex(source, ":"); at >= 0 {
 		if number, err := strconv.Atoi(source[at+1:]); err == nil {
 			file, line = source[:at], number
 		}
 	}
-	return refuse(file, line, field, format, args...)
+	return file, line
 }

@@ -19,7 +19,7 @@ var (
 		"is_object", "is_set", "is_string", "json.filter", "json.is_valid", "json.marshal", "json.patch", "json.remove",
 		"json.unmarshal", "lower", "lt", "lte", "max", "min", "minus", "mul", "neq", "net.cidr_contains",
 		"net.cidr_contains_matches", "net.cidr_intersects", "net.cidr_is_valid", "net.cidr_merge", "numbers.range",
-		"numbers.range_step", "or", "plus", "print", "product", "rem", "replace", "round", "sort", "split", "sprintf", "startswith",
+		"numbers.range_step", "or", "plus", "print", "product", "re_match", "rem", "replace", "round", "sort", "split", "sprintf", "startswith",
 		"substring", "sum", "to_number", "trim", "trim_left", "trim_prefix", "trim_right", "trim_space", "trim_suffix",
 		"type_name", "union", "upper", "uuid.parse", "walk", "yaml.is_valid", "yaml.unmarshal",
 	}

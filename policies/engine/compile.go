@@ -33,6 +33,8 @@ type Policy struct {
 	paths []string
 	rules map[string]*ast.Location
 	query rego.PreparedEvalQuery
+	// constraint is set where the policy is one of Gatekeeper's.
+	constraint *constraint
 }
 
 // module is one parsed file.

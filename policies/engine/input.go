@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 
@@ -18,6 +19,15 @@ type Object struct {
 	items [][2]*ast.Term
 	// secrets are texts that no message may show.
 	secrets *strings.Replacer
+
+	// raw is the object without status; the rest is what a request brings.
+	raw, old, namespace, user map[string]any
+	operation                 string
+	generated                 bool
+	inventory                 ast.Value
+	once                      sync.Once
+	reviewTerm                *ast.Term
+	reviewError               error
 }
 
 // podPaths lead to the pod template of the kinds that run pods.
@@ -49,7 +59,7 @@ func Prepare(object map[string]any, defaultNamespace string) (*Object, error) {
 	if id.Kind == v1alpha1.KindClusterJoin && id.Group == v1alpha1.Group {
 		group["join"] = orEmpty(bare["spec"])
 	}
-	prepared := &Object{ID: id}
+	prepared := &Object{ID: id, raw: bare}
 	for _, key := range []string{"object", "kind", "group", "name", "namespace", "containers", "pod", "join"} {
 		value, there := group[key]
 		if !there {

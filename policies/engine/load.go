@@ -23,6 +23,8 @@ type Snapshot struct {
 	policies   map[string]*Policy
 	bindings   map[string]*binding
 	exemptions map[string]*exemption
+	// templates of Gatekeeper by kind.
+	templates map[string]*template
 
 	index index
 	// bound and exempt are the bindings and exemptions by policy, in the order of their names.
@@ -39,6 +41,7 @@ func Load(source Source, previous *Snapshot) (*Snapshot, []v1alpha1.Refusal) {
 	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}}
 	var refusals refusalList
 	s.loadPolicies(source.Modules, previous, &refusals)
+	s.loadGatekeeper(source.Gatekeeper, previous, &refusals)
 	s.loadBindings(source.Bindings, previous, &refusals)
 	s.loadExemptions(source.Exemptions, previous, &refusals)
 	s.finish()

@@ -78,6 +78,9 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 		b := &boundPolicy{Policy: p}
 		effective, problem := s.Effective(p, cluster.Labels)
 		b.action, b.problem = effective.Action, problem
+		if p.constraint != nil && p.constraint.actions[point] != "" && b.action == p.Metadata.Action {
+			b.action = p.constraint.actions[point]
+		}
 		parameters, err := ast.InterfaceToValue(effective.Parameters)
 		if err != nil {
 			return nil, fmt.Errorf("cannot convert the parameters of policy %q: %w", p.Name, err)
@@ -87,7 +90,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode the fields of cluster %q: %w", cluster.Name, err)
 		}
-		if !p.Reads.Time && problem == nil {
+		if !p.Reads.Time && problem == nil && (p.constraint == nil || !p.constraint.inventory) {
 			sum := sha256.New()
 			writeAll(sum, p.Name, p.Digest, string(b.action), encode(effective.Parameters), seen)
 			b.key = hex.EncodeToString(sum.Sum(nil))
@@ -103,6 +106,16 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
 		if !slices.Contains(p.Metadata.Points, r.point) {
 			continue
+		}
+		if p.constraint != nil {
+			if is, unknown := p.constraint.match.concerns(object); !is {
+				continue
+			} else if unknown {
+				b := r.terms[p.Name]
+				message := fmt.Sprintf("policy %q selects namespaces by their labels, and those of namespace %q are not known here", p.Name, object.ID.Namespace)
+				all = append(all, r.exempt(p.Name, object, []Finding{b.finding("", ResultError, object, message)})...)
+				continue
+			}
 		}
 		findings, err := r.verdict(ctx, r.terms[p.Name], object, digest, cache)
 		if err != nil {
@@ -162,12 +175,16 @@ func (r *Reviewer) evaluate(ctx context.Context, p *boundPolicy, object *Object)
 			findings, lasting, err = failed("cannot evaluate policy %q: %v", p.Name, problem), false, nil
 		}
 	}()
+	input, err := p.input(object, r)
+	if err != nil {
+		return failed("%v", err), false, nil
+	}
 	limited, stop := context.WithTimeout(ctx, evaluationLimit)
 	defer stop()
 	cancel := topdown.NewCancel()
 	defer context.AfterFunc(limited, cancel.Cancel)()
 	var builtinErrors []topdown.Error
-	options := append([]rego.EvalOption{rego.EvalParsedInput(object.with(p.parameters, r.clusterTerm, r.commitTerm)), rego.EvalTime(r.now),
+	options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(r.now),
 		rego.EvalExternalCancel(cancel), rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
 	// The evaluation gets no deadline through its context: it would watch that with a goroutine of its own.
 	results, err := p.query.Eval(context.WithoutCancel(ctx), options...)
@@ -182,17 +199,29 @@ func (r *Reviewer) evaluate(ctx context.Context, p *boundPolicy, object *Object)
 	return p.read(results, builtinErrors, object), true, nil
 }
 
+// input of the policy: Gatekeeper's have their own.
+func (p *boundPolicy) input(object *Object, r *Reviewer) (ast.Value, error) {
+	if p.constraint != nil {
+		return object.admission(p.constraint.template, p.parameters)
+	}
+	return object.with(p.parameters, r.clusterTerm, r.commitTerm), nil
+}
+
 // read turns the deny and warn sets into findings.
 func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error, object *Object) []Finding {
 	var findings []Finding
 	sets := map[string]any{}
 	if len(results) == 1 && len(results[0].Expressions) == 1 {
-		sets, _ = results[0].Expressions[0].Value.(map[string]any)
+		if p.constraint != nil {
+			sets = map[string]any{"violation": results[0].Expressions[0].Value}
+		} else {
+			sets, _ = results[0].Expressions[0].Value.(map[string]any)
+		}
 	} else {
 		// Sets are defined even when they are empty: no result is no verdict.
 		findings = append(findings, p.finding("", ResultError, object, fmt.Sprintf("policy %q gave no result", p.Name)))
 	}
-	for _, rule := range []string{"deny", "warn"} {
+	for _, rule := range []string{"deny", "warn", "violation"} {
 		entries, _ := sets[rule].([]any)
 		for _, entry := range entries {
 			findings = append(findings, p.found(rule, entry, object))

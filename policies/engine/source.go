@@ -25,6 +25,14 @@ type Source struct {
 	Modules    []File
 	Bindings   []Binding
 	Exemptions []Exemption
+	// Gatekeeper is ConstraintTemplates and Constraints.
+	Gatekeeper []Manifest
+}
+
+// Manifest is a declared object and where it stands, as "file:line".
+type Manifest struct {
+	Object map[string]any
+	Source string
 }
 
 // File is one file of the policies folder. Path is relative to the fleet repo's root.
