@@ -59,18 +59,13 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 	c.mu.Lock()
 	declared, planned := c.planned[namespace]
 	c.mu.Unlock()
-	deliveries, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace})
+	byBundle, byCluster, err := tallies(ctx, c.cfg.Store, namespace)
 	if err != nil {
 		return err
 	}
 	rows, err := c.cfg.Store.Clusters(ctx, namespace)
 	if err != nil {
 		return err
-	}
-	byBundle, byCluster := map[delivery.Key]*projection.Tally{}, map[string]*projection.Tally{}
-	for _, d := range deliveries {
-		tally(byBundle, d.Bundle).Add(d, d.Cluster)
-		tally(byCluster, d.ClusterUID).Add(d, string(d.Bundle))
 	}
 	var clusters v1alpha1.FleetClusterList
 	if err := c.client.List(ctx, &clusters, client.InNamespace(namespace)); err != nil {
@@ -97,6 +92,31 @@ func (c *Controller) writeNamespace(ctx context.Context, namespace string) error
 		return nil
 	}
 	return c.writer.Write(ctx, viewOf(namespace, declared, byBundle, found, clusters.Items))
+}
+
+// tallies of a namespace's deliveries. All are counted by an index; only those that something is wrong with are read.
+func tallies(ctx context.Context, from *store.Store, namespace string) (byBundle map[delivery.Key]*projection.Tally, byCluster map[string]*projection.Tally, err error) {
+	byBundle, byCluster = map[delivery.Key]*projection.Tally{}, map[string]*projection.Tally{}
+	ofBundles, err := from.CountByBundle(ctx, namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, count := range ofBundles {
+		tally(byBundle, delivery.Key(count.Of)).Sum(count.State, count.Count)
+	}
+	ofClusters, err := from.CountByCluster(ctx, namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, count := range ofClusters {
+		tally(byCluster, count.Of).Sum(count.State, count.Count)
+	}
+	troubled, err := from.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace, States: projection.Troubles})
+	for _, d := range troubled {
+		tally(byBundle, d.Bundle).Note(d, d.Cluster)
+		tally(byCluster, d.ClusterUID).Note(d, string(d.Bundle))
+	}
+	return byBundle, byCluster, err
 }
 
 // findings counts the gate's results by policy.

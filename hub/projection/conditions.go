@@ -2,6 +2,7 @@ package projection
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,35 +20,42 @@ type Tally struct {
 	Waiting int32
 }
 
+// Troubles are the states of deliveries that something is wrong with.
+var Troubles = []string{"Held", "Failed"}
+
 // Add counts one delivery. about names the other side of the pair, for Trouble.
 func (t *Tally) Add(d delivery.Delivery, about string) {
-	t.Count.Total++
-	note := func(message string) {
-		if t.Trouble == "" {
-			t.Trouble = about + ": " + message
-		}
-	}
-	switch d.State() {
+	t.Sum(d.State(), 1)
+	t.Note(d, about)
+}
+
+// Sum counts deliveries of one state.
+func (t *Tally) Sum(state string, count int32) {
+	t.Count.Total += count
+	switch state {
 	case "Ready":
-		t.Count.Ready++
+		t.Count.Ready += count
 	case "Held":
-		t.Count.Held++
-		message := d.Message
-		if message == "" {
-			message = d.Observed.Message
-		}
-		note(message)
+		t.Count.Held += count
 	case "Failed":
-		t.Count.Failed++
-		message := d.Message
-		if d.Reason == "" {
-			message = d.Observed.Message
-		}
-		note(message)
+		t.Count.Failed += count
 	default:
-		t.Waiting++
+		t.Waiting += count
 	}
 	t.Count.Display = fmt.Sprintf("%d/%d", t.Count.Ready, t.Count.Total)
+}
+
+// Note keeps in words what is wrong with a delivery, if it is the first with which something is.
+func (t *Tally) Note(d delivery.Delivery, about string) {
+	state := d.State()
+	if t.Trouble != "" || !slices.Contains(Troubles, state) {
+		return
+	}
+	message := d.Message
+	if state == "Held" && message == "" || state == "Failed" && d.Reason == "" {
+		message = d.Observed.Message
+	}
+	t.Trouble = about + ": " + message
 }
 
 // Conditions are Ready, Reconciling and Stalled of what the tally sums up. frozen says why Git's newer version is refused.

@@ -41,6 +41,8 @@ type DeliveryFilter struct {
 	Bundle     delivery.Key
 	// Bundles are any of these; nil is all.
 	Bundles []delivery.Key
+	// States are any of these; nil is all.
+	States []string
 }
 
 // Apply carries out decisions in one transaction. Per cluster whose entries or tombstones change, the generation rises once,
@@ -214,6 +216,9 @@ func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter) ([]delive
 	}
 	if filter.Bundles != nil {
 		query = query.Where("bundle IN (?)", bun.List(filter.Bundles))
+	}
+	if filter.States != nil {
+		query = query.Where("state IN (?)", bun.List(filter.States))
 	}
 	if err := query.Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cannot read deliveries: %w", err)
