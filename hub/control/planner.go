@@ -252,4 +252,3 @@ func (p *planner) sorted(pairs map[pair]bool) []pair {
 			strings.Compare(a.cluster, b.cluster))
 	})
 }
-
