@@ -40,8 +40,8 @@ type task struct {
 	err    error
 }
 
-// once is Item.Once as the inventory has it.
-func (t *task) once() string { return strings.Join(t.item.Once, "\n") }
+// once are the fields that are left to others once the object is there, as the inventory has them.
+func (t *task) once() string { return strings.Join(slices.Concat(t.item.Once, t.item.Ignores()), "\n") }
 
 func conflictf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", apply.ErrConflict, fmt.Sprintf(format, args...))
@@ -52,6 +52,9 @@ const lateKind = 10 * time.Second
 
 // apply carries out tasks, phase after phase, all of a phase at once. What fails is written down and stops no other.
 func (p *pass) apply(ctx context.Context, todo []*task) {
+	if len(todo) == 0 {
+		return
+	}
 	p.prepare(ctx, todo, true)
 	if !p.writeAhead(ctx, todo) {
 		return

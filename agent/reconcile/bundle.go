@@ -19,11 +19,14 @@ type bundle struct {
 	name     string
 	failures map[content.ObjectID]failure
 	repairs  map[content.ObjectID]repair
+	reports  map[content.ObjectID]repair
 	drifts   map[content.ObjectID]drift
 	told     map[content.ObjectID]string
 	since    map[content.ObjectID]exceptionSince
 	// progressing is since when the bundle is applied and not ready.
 	progressing time.Time
+	// wave that is waited for.
+	wave int
 	// hookAttempts counts how often a hook could not be run.
 	hookAttempts int
 
@@ -60,7 +63,7 @@ type confirmation struct {
 }
 
 func newBundle(name string) *bundle {
-	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
+	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, reports: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
 		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}}
 }
 

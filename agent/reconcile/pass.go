@@ -63,6 +63,8 @@ type finding struct {
 	id     content.ObjectID
 	action Action
 	reason string
+	// waits is true while lower waves come first.
+	waits bool
 }
 
 // deliver brings a bundle to its entry.
@@ -84,12 +86,10 @@ func (p *pass) deliver(ctx context.Context) {
 		p.r.watch(p.inv, p.entry)
 	}
 	todo := p.assess(ctx)
-	if len(todo) > 0 {
-		if p.revision != p.inv.Revision {
-			p.announce()
-		}
-		p.apply(ctx, todo)
+	if len(todo) > 0 && p.revision != p.inv.Revision {
+		p.announce()
 	}
+	p.waves(ctx, todo)
 	p.r.watch(p.inv, p.entry)
 	current := p.whole() && p.waiting == "" && !p.holding
 	if current {
@@ -197,7 +197,7 @@ func (p *pass) tell(t *task, action Action, reason string) {
 		return
 	}
 	live, _ := p.r.tracker.State(p.name, t.id)
-	if mark := string(action) + live.Fields; p.b.told[t.id] != mark {
+	if mark := string(action) + live.Fields; p.b.told[t.id] != mark && p.mayTell(t.id) {
 		p.b.told[t.id] = mark
 		p.event(t.id, "drift-reported", reason)
 	}

@@ -139,7 +139,9 @@ type tally struct {
 	since       map[content.ObjectID]exceptionSince
 	failed      string
 	progressing string
-	fight       string
+	// patient is what progresses within a timeout of its own.
+	patient string
+	fight   string
 }
 
 func (t *tally) item(item content.Item) {
@@ -168,7 +170,7 @@ func (t *tally) item(item content.Item) {
 			t.drift(f)
 		}
 	default:
-		t.progress(f.id, "is not applied yet")
+		t.unapplied(f)
 		return
 	}
 	counts.Applied++
@@ -181,7 +183,7 @@ func (t *tally) item(item content.Item) {
 		t.fail(f.id, live.Message)
 	default:
 		t.except(f.id, "progressing", live.Message)
-		t.progress(f.id, live.Message)
+		t.unready(item, f.id, live.Message)
 	}
 }
 
@@ -279,6 +281,8 @@ func (t *tally) verdict() (linkv1.State, string) {
 		return linkv1.State_STATE_PROGRESSING, p.hook.message
 	case t.progressing != "":
 		return t.healthTimeout()
+	case t.patient != "":
+		return linkv1.State_STATE_PROGRESSING, t.patient
 	case p.plan.HoldID != "":
 		return linkv1.State_STATE_HELD, t.holdMessage()
 	default:
