@@ -3,8 +3,6 @@ package render
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -86,12 +84,6 @@ func policies(hook *content.Hook) string {
 // afterwards says what is done to a sealed object once it is open.
 func (v view) afterwards() string {
 	var parts []string
-	for _, key := range slices.Sorted(maps.Keys(v.sealed.Labels)) {
-		parts = append(parts, "label "+key+"="+v.sealed.Labels[key])
-	}
-	for _, key := range slices.Sorted(maps.Keys(v.sealed.Annotations)) {
-		parts = append(parts, "annotation "+key+"="+v.sealed.Annotations[key])
-	}
 	for _, patch := range v.sealed.Patches {
 		parts = append(parts, "patch "+patch)
 	}
