@@ -19,7 +19,6 @@ type bundle struct {
 	name     string
 	failures map[content.ObjectID]failure
 	repairs  map[content.ObjectID]repair
-	reports  map[content.ObjectID]repair
 	drifts   map[content.ObjectID]drift
 	told     map[content.ObjectID]string
 	since    map[content.ObjectID]exceptionSince
@@ -63,7 +62,7 @@ type confirmation struct {
 }
 
 func newBundle(name string) *bundle {
-	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, reports: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
+	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
 		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}}
 }
 

@@ -99,22 +99,8 @@ func (p *pass) repaired(id content.ObjectID, reason string) {
 	p.soon(now.ends(p.r.truce()).Sub(p.now))
 }
 
-// mayTell spaces out the events of an object that others change all the time and that is only reported, as repairs are.
-func (p *pass) mayTell(id content.ObjectID) bool {
-	last := p.b.reports[id]
-	if left := last.at().Sub(p.now); left > 0 {
-		p.soon(left)
-		return false
-	}
-	p.b.reports[id] = last.again(p.now, p.r.truce())
-	return true
-}
-
 // rests is asked of every object that needs no repair: a streak ends once it was left alone for long enough.
 func (p *pass) rests(id content.ObjectID) {
-	if !p.now.Before(p.b.reports[id].ends(p.r.truce())) {
-		delete(p.b.reports, id)
-	}
 	last, ok := p.b.repairs[id]
 	if !ok {
 		return

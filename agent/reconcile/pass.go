@@ -197,7 +197,7 @@ func (p *pass) tell(t *task, action Action, reason string) {
 		return
 	}
 	live, _ := p.r.tracker.State(p.name, t.id)
-	if mark := string(action) + live.Fields; p.b.told[t.id] != mark && p.mayTell(t.id) {
+	if mark := string(action) + live.Fields; p.b.told[t.id] != mark {
 		p.b.told[t.id] = mark
 		p.event(t.id, "drift-reported", reason)
 	}
