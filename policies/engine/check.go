@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/tester"
+	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
 // TestResult is one test_ rule of a *_test.rego file.
@@ -21,8 +24,49 @@ type TestResult struct {
 	Message string
 }
 
+// Coverage of modules by tests, in percent of their expressions.
+type Coverage struct {
+	Percent float64        `json:"percent"`
+	Files   []FileCoverage `json:"files"`
+}
+
+// FileCoverage is one file's, with the lines that no test reached.
+type FileCoverage struct {
+	File    string  `json:"file"`
+	Percent float64 `json:"percent"`
+	Missed  []int   `json:"missed,omitempty"`
+}
+
 // Test runs the test_ rules of tests on modules, with the same built-in functions that policies have.
 func Test(ctx context.Context, modules, tests []File) ([]TestResult, error) {
+	results, _, err := runTests(ctx, modules, tests, nil)
+	return results, err
+}
+
+// TestCovered is Test, and says which lines of the modules the tests reached.
+func TestCovered(ctx context.Context, modules, tests []File) ([]TestResult, Coverage, error) {
+	tracer := cover.New()
+	results, parsed, err := runTests(ctx, modules, tests, tracer)
+	if err != nil {
+		return results, Coverage{}, err
+	}
+	maps.DeleteFunc(parsed, func(file string, _ *ast.Module) bool { return strings.HasSuffix(file, "_test.rego") })
+	report := tracer.Report(parsed)
+	out := Coverage{Percent: report.Coverage}
+	for _, file := range slices.Sorted(maps.Keys(report.Files)) {
+		of := report.Files[file]
+		one := FileCoverage{File: file, Percent: of.Coverage}
+		for _, missed := range of.NotCovered {
+			for row := missed.Start.Row; row <= missed.End.Row; row++ {
+				one.Missed = append(one.Missed, row)
+			}
+		}
+		out.Files = append(out.Files, one)
+	}
+	return results, out, nil
+}
+
+func runTests(ctx context.Context, modules, tests []File, tracer topdown.QueryTracer) ([]TestResult, map[string]*ast.Module, error) {
 	parsed := map[string]*ast.Module{}
 	for _, file := range slices.Concat(modules, tests) {
 		if parsed[file.Path] != nil {
@@ -30,14 +74,18 @@ func Test(ctx context.Context, modules, tests []File) ([]TestResult, error) {
 		}
 		m, err := parse(file)
 		if err != nil {
-			return nil, located(err)
+			return nil, nil, located(err)
 		}
 		parsed[file.Path] = m.parsed
 	}
 	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true).WithEnablePrintStatements(true)
-	results, err := tester.NewRunner().SetCompiler(compiler).SetModules(parsed).CapturePrintOutput(true).RaiseBuiltinErrors(true).RunTests(ctx, nil)
+	runner := tester.NewRunner().SetCompiler(compiler).SetModules(parsed).CapturePrintOutput(true).RaiseBuiltinErrors(true)
+	if tracer != nil {
+		runner = runner.SetCoverageQueryTracer(tracer)
+	}
+	results, err := runner.RunTests(ctx, nil)
 	if err != nil {
-		return nil, located(regoRefusal("", err))
+		return nil, nil, located(regoRefusal("", err))
 	}
 	var all []TestResult
 	for result := range results {
@@ -56,7 +104,7 @@ func Test(ctx context.Context, modules, tests []File) ([]TestResult, error) {
 		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b TestResult) int { return strings.Compare(a.Package+"."+a.Name, b.Package+"."+b.Name) })
-	return all, ctx.Err()
+	return all, parsed, ctx.Err()
 }
 
 func located(err error) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/periplus-fleet/periplus/cmd/periplus/initrepo"
 	"github.com/periplus-fleet/periplus/cmd/periplus/offline/check"
 	importcommand "github.com/periplus-fleet/periplus/cmd/periplus/offline/importer/command"
+	"github.com/periplus-fleet/periplus/cmd/periplus/offline/policy"
 	"github.com/periplus-fleet/periplus/cmd/periplus/offline/render"
 	"github.com/periplus-fleet/periplus/cmd/periplus/offline/values"
 	"github.com/periplus-fleet/periplus/cmd/periplus/plugin"
@@ -47,7 +48,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not signed in, 8 still pending.`,
 	root.AddCommand(get.Command(env, time.Now), describe.Command(env, time.Now), history.Command(env, time.Now), why.Command(env, time.Now),
 		sync.Command(env), wait.Command(env), confirm.Command(env), recover.Command(env), cluster.Command(env), initrepo.Command(env),
 		plugin.Command(env, time.Now), version.Command(env), importcommand.Command(env, time.Now),
-		render.Command(env), values.Command(env), check.Command(env, time.Now))
+		render.Command(env), values.Command(env), check.Command(env, time.Now), policy.Command(time.Now))
 	usageErrors(root)
 	return root
 }

@@ -2,12 +2,12 @@ package check
 
 import (
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
+	"github.com/periplus-fleet/periplus/cmd/periplus/offline/junit"
 	"github.com/periplus-fleet/periplus/hub/offline/verdict"
 	"github.com/periplus-fleet/periplus/policies/engine"
 )
@@ -102,69 +102,30 @@ func text(f verdict.Finding) string {
 	return out
 }
 
-type (
-	testSuites struct {
-		XMLName  xml.Name    `xml:"testsuites"`
-		Tests    int         `xml:"tests,attr"`
-		Failures int         `xml:"failures,attr"`
-		Suites   []testSuite `xml:"testsuite"`
-	}
-	testSuite struct {
-		Name     string     `xml:"name,attr"`
-		Tests    int        `xml:"tests,attr"`
-		Failures int        `xml:"failures,attr"`
-		Cases    []testCase `xml:"testcase"`
-	}
-	testCase struct {
-		Name    string   `xml:"name,attr"`
-		Class   string   `xml:"classname,attr"`
-		Failure *failure `xml:"failure"`
-		Skipped *failure `xml:"skipped"`
-		Output  string   `xml:"system-out,omitempty"`
-	}
-	failure struct {
-		Message string `xml:"message,attr"`
-		Text    string `xml:",chardata"`
-	}
-)
-
 // writeJUnit writes a suite for each policy; a policy that found nothing is one passed case.
 func writeJUnit(out io.Writer, report *verdict.Report) error {
-	var all testSuites
+	var all junit.Suites
 	for _, p := range report.Policies {
-		suite := testSuite{Name: p.Name}
+		suite := junit.Suite{Name: p.Name}
 		for _, f := range report.Findings {
 			if f.Policy != p.Name {
 				continue
 			}
-			one := testCase{Name: f.Object.String(), Class: p.Name}
+			one := junit.Case{Name: f.Object.String(), Class: p.Name}
 			switch {
 			case f.Denies():
-				suite.Failures++
-				one.Failure = &failure{Message: f.Message, Text: strings.TrimSpace(f.Source + "\n" + text(f) + "\n" + f.PolicySource)}
+				one.Failure = &junit.Note{Message: f.Message, Text: strings.TrimSpace(f.Source + "\n" + text(f) + "\n" + f.PolicySource)}
 			case f.Result == engine.ResultSkip:
-				one.Skipped = &failure{Message: "PolicyExemption " + f.Exemption}
+				one.Skipped = &junit.Note{Message: "PolicyExemption " + f.Exemption}
 			default:
 				one.Output = f.Result + ": " + text(f)
 			}
 			suite.Cases = append(suite.Cases, one)
 		}
 		if len(suite.Cases) == 0 {
-			suite.Cases = []testCase{{Name: "nothing found", Class: p.Name}}
+			suite.Cases = []junit.Case{{Name: "nothing found", Class: p.Name}}
 		}
-		suite.Tests = len(suite.Cases)
-		all.Tests += suite.Tests
-		all.Failures += suite.Failures
-		all.Suites = append(all.Suites, suite)
+		all.Add(suite)
 	}
-	if _, err := io.WriteString(out, xml.Header); err != nil {
-		return err
-	}
-	encoder := xml.NewEncoder(out)
-	encoder.Indent("", "  ")
-	if err := encoder.Encode(all); err != nil {
-		return err
-	}
-	_, err := io.WriteString(out, "\n")
-	return err
+	return all.Write(out)
 }
