@@ -10,5 +10,8 @@
 // input.pod, input.parameters, input.cluster and input.commit; docs/reference/policy-input.md describes them. It can reach
 // no network, environment, clock or randomness; time.now_ns is the time that the caller gives.
 //
+// Gatekeeper's ConstraintTemplates and Constraints are policies too: a template is compiled once for all its constraints, whose
+// match is decided in Go before Rego is asked. They read input.review, input.parameters and data.inventory as they do there.
+//
 // Everything fails closed: an error of a policy whose action is deny denies.
 package engine
