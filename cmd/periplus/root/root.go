@@ -2,6 +2,7 @@
 package root
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,17 +57,26 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not signed in, 8 still pending.`,
 // usageErrors gives mistakes in arguments the usage exit code.
 func usageErrors(cmd *cobra.Command) {
 	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args, cmd.SuggestionsMinimumDistance = cobra.ArbitraryArgs, 2
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return client.Usage("unknown word %q after %q\nsee '%s --help'", args[0], cmd.CommandPath(), cmd.CommandPath())
+			hint := ""
+			if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+				hint = "; did you mean " + strings.Join(meant, " or ") + "?"
+			}
+			return client.Usage("unknown word %q after %q%s\nsee '%s --help'", args[0], cmd.CommandPath(), hint, cmd.CommandPath())
 		}
 	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return client.Usage("%v\nsee '%s --help'", err, cmd.CommandPath())
+				how := cmd.Use
+				if cmd.HasParent() {
+					how = cmd.Parent().CommandPath() + " " + how
+				}
+				return client.Usage("%d words after %q; want: %s\nsee '%s --help'", len(args), cmd.CommandPath(), how, cmd.CommandPath())
 			}
 			return nil
 		}

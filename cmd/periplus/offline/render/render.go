@@ -66,7 +66,7 @@ could not be told.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&o.bundles, "bundle", nil, "only this bundle (repeatable)")
+	flags.StringArrayVarP(&o.bundles, "bundle", "b", nil, "only this bundle (repeatable)")
 	flags.StringArrayVarP(&o.clusters, "cluster", "c", nil, "only this cluster (repeatable)")
 	flags.BoolVar(&o.all, "all", false, "every bundle on every cluster")
 	flags.StringVarP(&o.format, "output", "o", "yaml", "yaml, json, name, or dir=FOLDER for a file an object")
