@@ -13,6 +13,8 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
@@ -33,6 +35,8 @@ type Policy struct {
 	paths []string
 	rules map[string]*ast.Location
 	query rego.PreparedEvalQuery
+	// transaction of the query's store, which is empty and never written: one serves all evaluations.
+	transaction storage.Transaction
 	// constraint is set where the policy is one of Gatekeeper's.
 	constraint *constraint
 }
@@ -115,11 +119,21 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 			wanted = append(wanted, fmt.Sprintf("%q: data.%s.%s", rule, name, rule))
 		}
 	}
-	p.query, err = rego.New(rego.Compiler(compiler), rego.Query("{"+strings.Join(wanted, ", ")+"}")).PrepareForEval(context.Background())
+	p.query, p.transaction, err = prepare(compiler, "{"+strings.Join(wanted, ", ")+"}")
 	if err != nil {
 		return nil, regoRefusal(own[0].Path, err)
 	}
 	return p, nil
+}
+
+func prepare(compiler *ast.Compiler, query string) (rego.PreparedEvalQuery, storage.Transaction, error) {
+	ctx, store := context.Background(), inmem.New()
+	transaction, err := store.NewTransaction(ctx)
+	if err != nil {
+		return rego.PreparedEvalQuery{}, nil, err
+	}
+	prepared, err := rego.New(rego.Compiler(compiler), rego.Query(query), rego.Store(store), rego.Transaction(transaction)).PrepareForEval(ctx)
+	return prepared, transaction, err
 }
 
 // describe reads METADATA and finds the deny and warn rules.

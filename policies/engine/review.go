@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/metrics"
 	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
 
-// evaluationLimit bounds one policy's work on one object. A policy that takes longer fails closed.
+// evaluationLimit bounds the work of all policies on one object. Those that have not finished then fail closed.
 const evaluationLimit = 2 * time.Second
 
 // Cache keeps what policies said, so that equal questions are asked once. Findings in it are of all clusters alike:
@@ -103,6 +104,8 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 // Review is Snapshot.Review for a prepared object. With a cache and a digest of the object, verdicts are shared.
 func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, cache Cache) ([]Finding, error) {
 	var all []Finding
+	w := newWork(ctx)
+	defer w.end()
 	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
 		if !slices.Contains(p.Metadata.Points, r.point) {
 			continue
@@ -117,7 +120,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 				continue
 			}
 		}
-		findings, err := r.verdict(ctx, r.terms[p.Name], object, digest, cache)
+		findings, err := r.verdict(w, r.terms[p.Name], object, digest, cache)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +129,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 	return all, nil
 }
 
-func (r *Reviewer) verdict(ctx context.Context, p *boundPolicy, object *Object, digest string, cache Cache) ([]Finding, error) {
+func (r *Reviewer) verdict(w *work, p *boundPolicy, object *Object, digest string, cache Cache) ([]Finding, error) {
 	key := ""
 	if cache != nil && digest != "" && p.key != "" {
 		key = p.key + " " + object.ID.Namespace + " " + digest
@@ -134,7 +137,7 @@ func (r *Reviewer) verdict(ctx context.Context, p *boundPolicy, object *Object, 
 			return findings, nil
 		}
 	}
-	findings, lasting, err := r.evaluate(ctx, p, object)
+	findings, lasting, err := r.evaluate(w, p, object)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +166,7 @@ func (r *Reviewer) exempt(policy string, object *Object, findings []Finding) []F
 }
 
 // evaluate asks one policy. lasting is false where the same question may get another answer.
-func (r *Reviewer) evaluate(ctx context.Context, p *boundPolicy, object *Object) (findings []Finding, lasting bool, err error) {
+func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings []Finding, lasting bool, err error) {
 	failed := func(format string, args ...any) []Finding {
 		return []Finding{p.finding("", ResultError, object, fmt.Sprintf(format, args...))}
 	}
@@ -179,20 +182,17 @@ func (r *Reviewer) evaluate(ctx context.Context, p *boundPolicy, object *Object)
 	if err != nil {
 		return failed("%v", err), false, nil
 	}
-	limited, stop := context.WithTimeout(ctx, evaluationLimit)
-	defer stop()
-	cancel := topdown.NewCancel()
-	defer context.AfterFunc(limited, cancel.Cancel)()
 	var builtinErrors []topdown.Error
 	options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(r.now),
-		rego.EvalExternalCancel(cancel), rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
+		rego.EvalExternalCancel(w.cancel()), rego.EvalMetrics(metrics.NoOp()), rego.EvalTransaction(p.transaction),
+		rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
 	// The evaluation gets no deadline through its context: it would watch that with a goroutine of its own.
-	results, err := p.query.Eval(context.WithoutCancel(ctx), options...)
+	results, err := p.query.Eval(w.background, options...)
 	switch {
-	case ctx.Err() != nil:
-		return nil, false, context.Cause(ctx)
-	case err != nil && limited.Err() != nil:
-		return failed("policy %q did not finish within %s", p.Name, evaluationLimit), false, nil
+	case w.ctx.Err() != nil:
+		return nil, false, context.Cause(w.ctx)
+	case err != nil && w.expired():
+		return failed("policy %q did not finish within the %s that a review has", p.Name, evaluationLimit), false, nil
 	case err != nil:
 		return failed("cannot evaluate policy %q: %v", p.Name, err), true, nil
 	}

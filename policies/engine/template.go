@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // template is a Gatekeeper ConstraintTemplate, compiled once for all its constraints.
@@ -24,6 +24,8 @@ type template struct {
 	// schema of parameters, which gives their defaults.
 	schema map[string]any
 	query  rego.PreparedEvalQuery
+	// transaction as Policy has it.
+	transaction storage.Transaction
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
 }
@@ -155,7 +157,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 	}
 	t.time = readsOf(compiler.Modules).Time
 	var err error
-	t.query, err = rego.New(rego.Compiler(compiler), rego.Query("data."+entry+".violation")).PrepareForEval(context.Background())
+	t.query, t.transaction, err = prepare(compiler, "data."+entry+".violation")
 	return err
 }
 
