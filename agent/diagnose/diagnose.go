@@ -220,7 +220,7 @@ func unscheduled(pod *corev1.Pod, say sayer) (Finding, bool) {
 			}
 			text := s.words
 			if strings.Contains(text, "%s") {
-				text = fmt.Sprintf(text, strings.TrimSpace(strings.TrimSuffix(match[1], ":")))
+				text = fmt.Sprintf(text, strings.Trim(match[1], " .:"))
 			}
 			words = append(words, text)
 			if advice == "" {
