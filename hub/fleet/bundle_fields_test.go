@@ -60,6 +60,10 @@ func TestReadRefusesFields(t *testing.T) {
 		"Annotations": {reason: "Ours are the agent's.", spec: "annotations: {fleet.periplus.dev/x: a, 'a b': c}", want: []string{"6: spec.annotations.a b", "6: spec.annotations.fleet.periplus.dev/x"}},
 		"DependsOn": {reason: "One thing each, and once.", spec: "dependsOn: [{}, {bundle: a, object: {kind: Job, name: b}}, {object: {name: b}}, {object: {kind: Job, name: b}, clusterSelector: {}}, {bundle: a}, {bundle: a, clusterSelector: {}}, {bundle: a}]",
 			want: []string{"6: spec.dependsOn[0]", "6: spec.dependsOn[1]", "6: spec.dependsOn[2].object.kind", "6: spec.dependsOn[3].clusterSelector", "6: spec.dependsOn[6]"}},
+		"Adopt": {reason: "One of four words.", spec: "adopt: Sometimes", want: []string{"6: spec.adopt"}, says: "IfEqual"},
+		"Objects": {reason: "Each rule says something, in words that are known.", spec: "objects: [{kind: Job}, {apply: now}, {wave: 2000}, {timeout: 0s}, {ignore: [x, '/a,b', /metadata/name]}]",
+			want: []string{"6: spec.objects[0]", "6: spec.objects[1].apply", "6: spec.objects[2].wave", "6: spec.objects[3].timeout", "6: spec.objects[4].ignore[0]", "6: spec.objects[4].ignore[1]", "6: spec.objects[4].ignore[2]"}},
+		"ObjectsRight":  {reason: "All that can be said.", spec: "adopt: IfEqual\n  objects: [{kind: Job, name: 'a*', prune: never, apply: replace, adopt: always, wave: -1, timeout: 90s, ignore: [/spec/replicas]}]"},
 		"DependsOnSelf": {reason: "Also on other clusters a bundle does not wait for itself.", spec: "dependsOn: [{bundle: web, clusterSelector: {}}]", want: []string{"6: spec.dependsOn[0].bundle"}, says: "web -> web"},
 	}
 	for name, tc := range cases {

@@ -123,6 +123,7 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 			c.refuse("spec.prune.budget.percent", "must be from 0 to 100")
 		}
 	}
+	c.objects(spec)
 	c.later(spec)
 	switch spec.OnFailure {
 	case "", v1alpha1.FailureHold:
@@ -147,12 +148,6 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 
 // later refuses what this version does not carry out.
 func (c bundleCheck) later(spec v1alpha1.BundleSpec) {
-	if spec.Adopt != "" {
-		c.refuse("spec.adopt", "adopt "+notYet)
-	}
-	if len(spec.Objects) > 0 {
-		c.refuse("spec.objects", "objects "+notYet)
-	}
 	if spec.Prune.OnRemoval != "" {
 		c.refuse("spec.prune.onRemoval", "onRemoval "+notYet)
 	}

@@ -15,12 +15,6 @@ import (
 	"github.com/periplus-fleet/periplus/plugins/sdk/renderer"
 )
 
-// Annotations of one object that a user may set, and those that this version does not carry out, and so refuses.
-var (
-	optionAnnotations = []string{v1alpha1.AnnotationPrune, v1alpha1.AnnotationApply, v1alpha1.AnnotationAdopt}
-	laterAnnotations  = []string{v1alpha1.AnnotationWave, v1alpha1.AnnotationTimeout, v1alpha1.AnnotationIgnore}
-)
-
 // Annotations of Helm.
 const (
 	hookAnnotation = "helm.sh/hook"
@@ -72,10 +66,18 @@ func (a assembly) variant(objects []renderer.Object) (*Variant, error) {
 
 // freeze takes what the base has ready where the object is the base's own.
 func (a assembly) freeze(object renderer.Object) (frozen, error) {
-	if one, ok := a.base.frozen[identityOf(object.Value)]; ok {
-		return one, nil
+	one, ok := a.base.frozen[identityOf(object.Value)]
+	if !ok {
+		var err error
+		if one, err = a.freezer.freeze(a.in, object); err != nil {
+			return frozen{}, err
+		}
 	}
-	return a.freezer.freeze(a.in, object)
+	if rules(a.in.Bundle.Spec) && object.Hook == nil {
+		// The base is shared by bundles that say different things of it; what the annotations say was read already.
+		one.item.Options, _ = optionsOf(a.in.Bundle.Spec, object.Value)
+	}
+	return one, nil
 }
 
 func (v *Variant) add(one frozen) {
@@ -160,8 +162,6 @@ func checkMetadata(metadata map[string]any, hook bool) (problem string) {
 				return "metadata." + field + "." + key + " must be a string; put it into quotes"
 			}
 			switch {
-			case slices.Contains(laterAnnotations, key) && field == "annotations":
-				return "annotation " + key + " is not supported in this version"
 			case slices.Contains(optionAnnotations, key) && field == "annotations":
 				continue
 			case key == hookAnnotation && field == "annotations" && !hook:

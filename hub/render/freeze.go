@@ -2,7 +2,6 @@ package render
 
 import (
 	"maps"
-	"strings"
 
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -49,7 +48,7 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 	if problem := checkMetadata(object.Value["metadata"].(map[string]any), object.Hook != nil); problem != "" {
 		return refuse("%s: %s", id, problem)
 	}
-	options, err := optionsOf(object.Value)
+	options, err := optionsOf(v1alpha1.BundleSpec{}, object.Value)
 	if err != nil {
 		return refuse("%s: annotation %s/%v", id, v1alpha1.Group, err)
 	}
@@ -82,22 +81,6 @@ func (f freezer) freeze(in Input, object renderer.Object) (frozen, error) {
 		one.item.Digest = content.SumSecret(f.secretKey, one.blob)
 	}
 	return one, nil
-}
-
-// optionsOf reads how the agent treats the object.
-func optionsOf(object map[string]any) (*content.Options, error) {
-	annotations, _ := object["metadata"].(map[string]any)["annotations"].(map[string]any)
-	values := map[string]string{}
-	for _, name := range optionAnnotations {
-		if text, ok := annotations[name].(string); ok {
-			values[strings.TrimPrefix(name, v1alpha1.Group+"/")] = text
-		}
-	}
-	// Charts say it in Helm's words; ours have the last one.
-	if prune := strings.TrimPrefix(v1alpha1.AnnotationPrune, v1alpha1.Group+"/"); values[prune] == "" && annotations[keepAnnotation] == "keep" {
-		values[prune] = content.PruneNever
-	}
-	return content.ParseOptions(values)
 }
 
 // bare is an object without what is the server's, and without the words of SOPS.

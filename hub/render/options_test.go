@@ -25,7 +25,9 @@ func TestOptionsOfOneObject(t *testing.T) {
 		"Keep":    {reason: "a chart's word for data that outlives it counts", annotations: "{helm.sh/resource-policy: keep}", want: &content.Options{Prune: content.PruneNever}, required: []string{content.CapabilityOptions}},
 		"KeepNot": {reason: "as nothing else does", annotations: "{helm.sh/resource-policy: delete}"},
 		"Unknown": {reason: "a misspelt word must not mean the default", annotations: "{fleet.periplus.dev/prune: no}", refused: "fleet.periplus.dev/prune is \"no\", and can be never"},
-		"Later":   {reason: "what the agent does not do is not ignored", annotations: "{fleet.periplus.dev/wave: \"3\"}", refused: "fleet.periplus.dev/wave is not supported"},
+		"Waves": {reason: "order, time and what is left to others are each object's own", annotations: "{fleet.periplus.dev/wave: \"3\", fleet.periplus.dev/timeout: 90s, fleet.periplus.dev/ignore: \"/data/b, /data/a\"}",
+			want: &content.Options{Wave: 3, Timeout: "1m30s", Ignore: []string{"/data/a", "/data/b"}}, required: []string{content.CapabilityOptions, content.CapabilityWaves}},
+		"BadWave": {reason: "a misspelt number must not mean 0", annotations: "{fleet.periplus.dev/wave: \"one\"}", refused: "fleet.periplus.dev/wave is \"one\""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -198,7 +198,9 @@ func (r *Renderer) variant(ctx context.Context, in Input, plan basePlan) (*Varia
 		Annotations map[string]string
 		Patches     []v1alpha1.Patch
 		Set         []target.Set
-	}{in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Annotations, in.Inputs.Patches, in.Inputs.Set})
+		Adopt       v1alpha1.AdoptPolicy  `json:",omitempty"`
+		Objects     []v1alpha1.ObjectRule `json:",omitempty"`
+	}{in.Inputs.Namespace, in.Inputs.Labels, in.Inputs.Annotations, in.Inputs.Patches, in.Inputs.Set, in.Bundle.Spec.Adopt, in.Bundle.Spec.Objects})
 	if err != nil {
 		return nil, err
 	}

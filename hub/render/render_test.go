@@ -121,7 +121,6 @@ func TestRenderRefuses(t *testing.T) {
 		"GenerateName":   {reason: "Each apply would make another object.", file: "apiVersion: v1\nkind: Job\nmetadata: {generateName: x-}\n", line: 1},
 		"Duplicate":      {reason: "The second of two is named.", file: config("") + "---\n" + config(""), line: 5},
 		"SameByDefault":  {reason: "The default namespace makes two objects one.", file: config("") + "---\n" + config(", namespace: apps"), inputs: target.Inputs{Namespace: "apps"}, line: 5},
-		"Wave":           {reason: "Annotations of later versions are refused.", file: config(", annotations: {fleet.periplus.dev/wave: '1'}"), line: 1},
 		"Hook":           {reason: "Hooks are refused.", file: config(", annotations: {helm.sh/hook: test}"), line: 1},
 		"OurLabel":       {reason: "Our labels belong to the agent.", file: config(", labels: {fleet.periplus.dev/managed: 'true'}"), line: 1},
 		"NumberLabel":    {reason: "Labels are strings.", file: config(", labels: {a: 1}"), line: 1},
