@@ -25,6 +25,10 @@ func TestABrokenWatchGoesOnWhereItWas(t *testing.T) {
 	lists := w.count(w.lists, "configmaps")
 	for i := range 5 {
 		watches := w.count(w.watches, "configmaps")
+		if i == 0 {
+			// The API server restarts.
+			w.refuse.Store(2)
+		}
 		w.drop("configmaps")
 		// What happens while nothing is watched is told by the watch that goes on.
 		m.patch(configMaps, "one", `{"data":{"key":"drifted"}}`)

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"path"
@@ -15,6 +16,8 @@ type wire struct {
 	lists, watches map[string]int
 	open           map[*body]string
 	received       atomic.Int64
+	// refuse is how many of the next watches find nobody.
+	refuse atomic.Int64
 }
 
 // wired puts a wire between the agent, which is started anew, and its API server.
@@ -34,11 +37,14 @@ type tripper func(*http.Request) (*http.Response, error)
 func (t tripper) RoundTrip(r *http.Request) (*http.Response, error) { return t(r) }
 
 func (w *wire) trip(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+	resource, watch := path.Base(r.URL.Path), r.URL.Query().Get("watch") != ""
+	if watch && w.refuse.Add(-1) >= 0 {
+		return nil, errors.New("nobody answers")
+	}
 	response, err := next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	resource, watch := path.Base(r.URL.Path), r.URL.Query().Get("watch") != ""
 	counted := &body{ReadCloser: response.Body, wire: w}
 	response.Body = counted
 	w.mu.Lock()
