@@ -38,6 +38,9 @@ type fleet struct {
 	commands *commands
 	client   *agentlink.Client
 	identity *agentidentity.Identity
+	answers  *answers
+	// capabilities that the agent says it has.
+	capabilities []string
 
 	mu    sync.Mutex
 	heard map[string]bool // connected by the callbacks
@@ -52,7 +55,7 @@ func newFleet(t *testing.T) *fleet {
 		t.Fatal(err)
 	}
 	f := &fleet{t: t, store: fakestore.New("fleet-1"), queue: fakequeue.New(), ca: ca, token: "pj1.secret",
-		keeper: newKeeper(), secret: &secret{}, commands: &commands{}, heard: map[string]bool{}}
+		keeper: newKeeper(), secret: &secret{}, commands: &commands{}, answers: &answers{}, heard: map[string]bool{}}
 	f.store.AddCluster(uid)
 	f.queue.PutCluster(identity.Current{Namespace: "fleet", Name: "c1", UID: uid})
 	f.queue.PutToken(identity.Token{Hash: identity.HashToken(f.token), Namespace: "fleet", Cluster: "c1", ClusterUID: uid, Expires: time.Now().Add(time.Hour), Uses: 1})
@@ -157,8 +160,8 @@ func (f *fleet) startAgent(instance string, endpoints ...string) (stop func()) {
 	if err := f.identity.Ensure(ctx); err != nil {
 		f.t.Fatalf("join: %v", err)
 	}
-	client := agentlink.New(agentlink.Config{Identity: f.identity, Keeper: f.keeper, Commands: f.commands,
-		Session:    agentsession.Config{AgentVersion: "v1", Instance: instance},
+	client := agentlink.New(agentlink.Config{Identity: f.identity, Keeper: f.keeper, Commands: f.commands, Queries: f.answers,
+		Session:    agentsession.Config{AgentVersion: "v1", Instance: instance, Capabilities: f.capabilities},
 		MinBackoff: 10 * time.Millisecond, MaxBackoff: 50 * time.Millisecond})
 	f.client = client
 	f.keeper.changed = func(set desired.Set) { report(client, set) }
