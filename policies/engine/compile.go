@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -37,6 +38,8 @@ type Policy struct {
 	query rego.PreparedEvalQuery
 	// transaction of the query's store, which is empty and never written: one serves all evaluations.
 	transaction storage.Transaction
+	// single is the rule that the query asks for by itself; "" where it gives deny and warn together.
+	single string
 	// constraint is set where the policy is one of Gatekeeper's.
 	constraint *constraint
 }
@@ -119,7 +122,12 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 			wanted = append(wanted, fmt.Sprintf("%q: data.%s.%s", rule, name, rule))
 		}
 	}
-	p.query, p.transaction, err = prepare(compiler, "{"+strings.Join(wanted, ", ")+"}")
+	query := "{" + strings.Join(wanted, ", ") + "}"
+	if len(p.rules) == 1 {
+		p.single = slices.Collect(maps.Keys(p.rules))[0]
+		query = fmt.Sprintf("data.%s.%s", name, p.single)
+	}
+	p.query, p.transaction, err = prepare(compiler, query)
 	if err != nil {
 		return nil, regoRefusal(own[0].Path, err)
 	}

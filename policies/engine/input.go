@@ -50,26 +50,27 @@ func Prepare(object map[string]any, defaultNamespace string) (*Object, error) {
 	}
 	bare := maps.Clone(object)
 	delete(bare, "status")
-	group := map[string]any{"object": bare, "kind": id.Kind, "group": id.Group, "name": id.Name, "namespace": id.Namespace, "containers": []any{}}
-	if where, runs := podPaths[id.Kind+"."+id.Group]; runs {
-		pod := dig(bare, where)
-		group["pod"] = map[string]any{"metadata": orEmpty(pod["metadata"]), "spec": orEmpty(pod["spec"])}
-		group["containers"] = containers(pod)
+	converted, err := ast.InterfaceToValue(bare)
+	if err != nil {
+		return nil, fmt.Errorf("cannot convert %s: %w", id, err)
+	}
+	whole, is := converted.(ast.Object)
+	if !is {
+		return nil, fmt.Errorf("cannot convert %s: it is no object", id)
+	}
+	prepared := &Object{ID: id, raw: bare, items: make([][2]*ast.Term, 0, 11)}
+	prepared.items = append(prepared.items, ast.Item(keyObject, ast.NewTerm(whole)), ast.Item(keyKind, ast.StringTerm(id.Kind)),
+		ast.Item(keyGroup, ast.StringTerm(id.Group)), ast.Item(keyName, ast.StringTerm(id.Name)), ast.Item(keyNamespace, ast.StringTerm(id.Namespace)))
+	where, runs := podPaths[id.Kind+"."+id.Group]
+	if !runs {
+		prepared.items = append(prepared.items, ast.Item(keyContainers, ast.ArrayTerm()))
+	} else {
+		pod := digTerm(whole, where)
+		prepared.items = append(prepared.items, ast.Item(keyContainers, ast.NewTerm(containers(pod))), ast.Item(keyPod, ast.ObjectTerm(
+			ast.Item(keyMetadata, objectAt(pod, keyMetadata)), ast.Item(keySpec, objectAt(pod, keySpec)))))
 	}
 	if id.Kind == v1alpha1.KindClusterJoin && id.Group == v1alpha1.Group {
-		group["join"] = orEmpty(bare["spec"])
-	}
-	prepared := &Object{ID: id, raw: bare}
-	for _, key := range []string{"object", "kind", "group", "name", "namespace", "containers", "pod", "join"} {
-		value, there := group[key]
-		if !there {
-			continue
-		}
-		converted, err := ast.InterfaceToValue(value)
-		if err != nil {
-			return nil, fmt.Errorf("cannot convert %s: %w", id, err)
-		}
-		prepared.items = append(prepared.items, ast.Item(ast.StringTerm(key), ast.NewTerm(converted)))
+		prepared.items = append(prepared.items, ast.Item(keyJoin, objectAt(whole, keySpec)))
 	}
 	if id.Group == "" && id.Kind == "Secret" {
 		hidden := hiding{}
@@ -141,21 +142,73 @@ func orEmpty(value any) any {
 	return value
 }
 
-func containers(pod map[string]any) []any {
-	spec, _ := pod["spec"].(map[string]any)
-	all := []any{}
-	for _, key := range []string{"initContainers", "containers", "ephemeralContainers"} {
-		some, _ := spec[key].([]any)
-		all = append(all, some...)
+// Terms of the input's keys; they are never changed.
+var (
+	keyObject, keyKind, keyGroup, keyName = ast.StringTerm("object"), ast.StringTerm("kind"), ast.StringTerm("group"), ast.StringTerm("name")
+	keyNamespace, keyContainers, keyPod   = ast.StringTerm("namespace"), ast.StringTerm("containers"), ast.StringTerm("pod")
+	keyMetadata, keySpec, keyJoin         = ast.StringTerm("metadata"), ast.StringTerm("spec"), ast.StringTerm("join")
+	keyParameters, keyCluster, keyCommit  = ast.StringTerm("parameters"), ast.StringTerm("cluster"), ast.StringTerm("commit")
+	keysContainers                        = []*ast.Term{ast.StringTerm("initContainers"), keyContainers, ast.StringTerm("ephemeralContainers")}
+)
+
+// digTerm is dig in converted values; nil where there is no object.
+func digTerm(object ast.Object, where []string) ast.Object {
+	for _, key := range where {
+		if object == nil {
+			return nil
+		}
+		object = inside(object, ast.InternedTerm(key))
 	}
-	return all
+	return object
+}
+
+func inside(object ast.Object, key *ast.Term) ast.Object {
+	if object == nil {
+		return nil
+	}
+	found := object.Get(key)
+	if found == nil {
+		return nil
+	}
+	inner, _ := found.Value.(ast.Object)
+	return inner
+}
+
+// objectAt is a field as it is; an empty object where it is absent or null.
+func objectAt(object ast.Object, key *ast.Term) *ast.Term {
+	if object != nil {
+		if found := object.Get(key); found != nil {
+			if _, null := found.Value.(ast.Null); !null {
+				return found
+			}
+		}
+	}
+	return ast.ObjectTerm()
+}
+
+// containers of a pod, sharing the terms of the object that it is part of.
+func containers(pod ast.Object) *ast.Array {
+	spec := inside(pod, keySpec)
+	if spec == nil {
+		return ast.NewArray()
+	}
+	var all []*ast.Term
+	for _, key := range keysContainers {
+		found := spec.Get(key)
+		if found == nil {
+			continue
+		}
+		if some, is := found.Value.(*ast.Array); is {
+			some.Foreach(func(container *ast.Term) { all = append(all, container) })
+		}
+	}
+	return ast.NewArray(all...)
 }
 
 // with completes the input for one policy on one cluster.
 func (o *Object) with(parameters, cluster, commit *ast.Term) ast.Value {
 	items := make([][2]*ast.Term, 0, len(o.items)+3)
 	items = append(items, o.items...)
-	items = append(items, ast.Item(ast.StringTerm("parameters"), parameters), ast.Item(ast.StringTerm("cluster"), cluster),
-		ast.Item(ast.StringTerm("commit"), commit))
+	items = append(items, ast.Item(keyParameters, parameters), ast.Item(keyCluster, cluster), ast.Item(keyCommit, commit))
 	return ast.NewObject(items...)
 }

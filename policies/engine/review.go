@@ -212,8 +212,8 @@ func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error
 	var findings []Finding
 	sets := map[string]any{}
 	if len(results) == 1 && len(results[0].Expressions) == 1 {
-		if p.constraint != nil {
-			sets = map[string]any{"violation": results[0].Expressions[0].Value}
+		if p.single != "" {
+			sets = map[string]any{p.single: results[0].Expressions[0].Value}
 		} else {
 			sets, _ = results[0].Expressions[0].Value.(map[string]any)
 		}
