@@ -14,7 +14,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -36,8 +35,8 @@ type Policy struct {
 	paths []string
 	rules map[string]*ast.Location
 	query rego.PreparedEvalQuery
-	// transaction of the query's store, which is empty and never written: one serves all evaluations.
-	transaction storage.Transaction
+	// shared is the transaction of the query's store, which is empty and never written: one serves all evaluations.
+	shared rego.EvalOption
 	// single is the rule that the query asks for by itself; "" where it gives deny and warn together.
 	single string
 	// constraint is set where the policy is one of Gatekeeper's.
@@ -127,21 +126,21 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 		p.single = slices.Collect(maps.Keys(p.rules))[0]
 		query = fmt.Sprintf("data.%s.%s", name, p.single)
 	}
-	p.query, p.transaction, err = prepare(compiler, query)
+	p.query, p.shared, err = prepare(compiler, query)
 	if err != nil {
 		return nil, regoRefusal(own[0].Path, err)
 	}
 	return p, nil
 }
 
-func prepare(compiler *ast.Compiler, query string) (rego.PreparedEvalQuery, storage.Transaction, error) {
+func prepare(compiler *ast.Compiler, query string) (rego.PreparedEvalQuery, rego.EvalOption, error) {
 	ctx, store := context.Background(), inmem.New()
 	transaction, err := store.NewTransaction(ctx)
 	if err != nil {
 		return rego.PreparedEvalQuery{}, nil, err
 	}
 	prepared, err := rego.New(rego.Compiler(compiler), rego.Query(query), rego.Store(store), rego.Transaction(transaction)).PrepareForEval(ctx)
-	return prepared, transaction, err
+	return prepared, rego.EvalTransaction(transaction), err
 }
 
 // describe reads METADATA and finds the deny and warn rules.

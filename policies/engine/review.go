@@ -38,6 +38,8 @@ type Reviewer struct {
 	// clusterTerm and commitTerm are shared by all inputs.
 	clusterTerm, commitTerm *ast.Term
 	options                 []rego.EvalOption
+	// atTime makes the reviewer's time that of evaluations.
+	atTime rego.EvalOption
 }
 
 // boundPolicy is a policy as it stands on the reviewer's cluster.
@@ -73,7 +75,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 	if err != nil {
 		return nil, fmt.Errorf("cannot convert the fields of cluster %q: %w", cluster.Name, err)
 	}
-	r := &Reviewer{snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
+	r := &Reviewer{atTime: rego.EvalTime(now), snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
 		clusterTerm: ast.NewTerm(converted), commitTerm: ast.StringTerm(commit)}
 	for _, p := range s.Policies() {
 		b := &boundPolicy{Policy: p}
@@ -183,8 +185,8 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 		return failed("%v", err), false, nil
 	}
 	var builtinErrors []topdown.Error
-	options := append([]rego.EvalOption{rego.EvalParsedInput(input), rego.EvalTime(r.now),
-		rego.EvalExternalCancel(w.cancel()), rego.EvalMetrics(metrics.NoOp()), rego.EvalTransaction(p.transaction),
+	options := append([]rego.EvalOption{rego.EvalParsedInput(input), r.atTime,
+		rego.EvalExternalCancel(w.cancel()), silent, asTerms, p.shared,
 		rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
 	// The evaluation gets no deadline through its context: it would watch that with a goroutine of its own.
 	results, err := p.query.Eval(w.background, options...)
@@ -210,22 +212,16 @@ func (p *boundPolicy) input(object *Object, r *Reviewer) (ast.Value, error) {
 // read turns the deny and warn sets into findings.
 func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error, object *Object) []Finding {
 	var findings []Finding
-	sets := map[string]any{}
 	if len(results) == 1 && len(results[0].Expressions) == 1 {
-		if p.single != "" {
-			sets = map[string]any{p.single: results[0].Expressions[0].Value}
-		} else {
-			sets, _ = results[0].Expressions[0].Value.(map[string]any)
+		answer, _ := results[0].Expressions[0].Value.(*ast.Term)
+		for _, rule := range rulesInOrder {
+			if set := p.set(answer, rule); set != nil {
+				set.Foreach(func(entry *ast.Term) { findings = append(findings, p.found(rule, entry, object)) })
+			}
 		}
 	} else {
 		// Sets are defined even when they are empty: no result is no verdict.
 		findings = append(findings, p.finding("", ResultError, object, fmt.Sprintf("policy %q gave no result", p.Name)))
-	}
-	for _, rule := range []string{"deny", "warn", "violation"} {
-		entries, _ := sets[rule].([]any)
-		for _, entry := range entries {
-			findings = append(findings, p.found(rule, entry, object))
-		}
 	}
 	for _, e := range builtinErrors {
 		message := fmt.Sprintf("policy %q: %s", p.Name, e.Message)
@@ -241,12 +237,46 @@ func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error
 	return slices.Compact(findings)
 }
 
-// found is a finding of one entry of a set: a message, or an object with msg.
-func (p *boundPolicy) found(rule string, entry any, object *Object) Finding {
-	message, ok := entry.(string)
-	if details, is := entry.(map[string]any); is {
-		message, ok = details["msg"].(string)
+// silent and asTerms are options that every evaluation has.
+var (
+	silent, asTerms = rego.EvalMetrics(metrics.NoOp()), rego.EvalGenerateJSON(unconverted)
+)
+
+var (
+	rulesInOrder = []string{"deny", "warn", "violation"}
+	keyMessage   = ast.StringTerm("msg")
+)
+
+// unconverted leaves results as they are: converting them costs more than to read them.
+func unconverted(t *ast.Term, _ *rego.EvalContext) (any, error) { return t, nil }
+
+// set of a rule in a query's answer; nil where it has none.
+func (p *boundPolicy) set(answer *ast.Term, rule string) ast.Set {
+	if answer != nil && p.single == "" {
+		sets, _ := answer.Value.(ast.Object)
+		if sets == nil {
+			return nil
+		}
+		answer = sets.Get(ast.InternedTerm(rule))
+	} else if p.single != rule {
+		return nil
 	}
+	if answer == nil {
+		return nil
+	}
+	set, _ := answer.Value.(ast.Set)
+	return set
+}
+
+// found is a finding of one entry of a set: a message, or an object with msg.
+func (p *boundPolicy) found(rule string, entry *ast.Term, object *Object) Finding {
+	text, ok := entry.Value.(ast.String)
+	if details, is := entry.Value.(ast.Object); is {
+		if message := details.Get(keyMessage); message != nil {
+			text, ok = message.Value.(ast.String)
+		}
+	}
+	message := string(text)
 	if !ok {
 		return p.finding(rule, ResultError, object, fmt.Sprintf("policy %q: %s holds something that is neither a message nor an object with msg", p.Name, rule))
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // template is a Gatekeeper ConstraintTemplate, compiled once for all its constraints.
@@ -24,8 +23,8 @@ type template struct {
 	// schema of parameters, which gives their defaults.
 	schema map[string]any
 	query  rego.PreparedEvalQuery
-	// transaction as Policy has it.
-	transaction storage.Transaction
+	// shared as Policy has it.
+	shared rego.EvalOption
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
 }
@@ -157,7 +156,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 	}
 	t.time = readsOf(compiler.Modules).Time
 	var err error
-	t.query, t.transaction, err = prepare(compiler, "data."+entry+".violation")
+	t.query, t.shared, err = prepare(compiler, "data."+entry+".violation")
 	return err
 }
 
