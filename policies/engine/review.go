@@ -77,6 +77,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 	}
 	r := &Reviewer{atTime: rego.EvalTime(now), snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
 		clusterTerm: ast.NewTerm(converted), commitTerm: ast.StringTerm(commit)}
+	parameters := map[string]*ast.Term{}
 	for _, p := range s.Policies() {
 		b := &boundPolicy{Policy: p}
 		effective, problem := s.Effective(p, cluster.Labels)
@@ -84,18 +85,23 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 		if p.constraint != nil && p.constraint.actions[point] != "" && b.action == p.Metadata.Action {
 			b.action = p.constraint.actions[point]
 		}
-		parameters, err := ast.InterfaceToValue(effective.Parameters)
-		if err != nil {
-			return nil, fmt.Errorf("cannot convert the parameters of policy %q: %w", p.Name, err)
+		// Policies with equal parameters share their term, and so their input.
+		text := encode(effective.Parameters)
+		if b.parameters = parameters[text]; b.parameters == nil {
+			converted, err := ast.InterfaceToValue(effective.Parameters)
+			if err != nil {
+				return nil, fmt.Errorf("cannot convert the parameters of policy %q: %w", p.Name, err)
+			}
+			b.parameters = ast.NewTerm(converted)
+			parameters[text] = b.parameters
 		}
-		b.parameters = ast.NewTerm(parameters)
 		seen, err := p.Reads.of(cluster, commit)
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode the fields of cluster %q: %w", cluster.Name, err)
 		}
 		if !p.Reads.Time && problem == nil && (p.constraint == nil || !p.constraint.inventory) {
 			sum := sha256.New()
-			writeAll(sum, p.Name, p.Digest, string(b.action), encode(effective.Parameters), seen)
+			writeAll(sum, p.Name, p.Digest, string(b.action), text, seen)
 			b.key = hex.EncodeToString(sum.Sum(nil))
 		}
 		r.terms[p.Name] = b
@@ -180,7 +186,7 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 			findings, lasting, err = failed("cannot evaluate policy %q: %v", p.Name, problem), false, nil
 		}
 	}()
-	input, err := p.input(object, r)
+	input, err := p.input(w, object, r)
 	if err != nil {
 		return failed("%v", err), false, nil
 	}
@@ -202,11 +208,16 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 }
 
 // input of the policy: Gatekeeper's have their own.
-func (p *boundPolicy) input(object *Object, r *Reviewer) (ast.Value, error) {
+func (p *boundPolicy) input(w *work, object *Object, r *Reviewer) (ast.Value, error) {
 	if p.constraint != nil {
 		return object.admission(p.constraint.template, p.parameters)
 	}
-	return object.with(p.parameters, r.clusterTerm, r.commitTerm), nil
+	input, known := w.inputs[p.parameters]
+	if !known {
+		input = object.with(p.parameters, r.clusterTerm, r.commitTerm)
+		w.inputs[p.parameters] = input
+	}
+	return input, nil
 }
 
 // read turns the deny and warn sets into findings.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 )
 
@@ -13,10 +14,12 @@ type work struct {
 	stop                     context.CancelFunc
 	unwatch                  func() bool
 	canceller                topdown.Cancel
+	// inputs by the parameters in them.
+	inputs map[*ast.Term]ast.Value
 }
 
 func newWork(ctx context.Context) *work {
-	return &work{ctx: ctx, background: context.WithoutCancel(ctx)}
+	return &work{ctx: ctx, background: context.WithoutCancel(ctx), inputs: map[*ast.Term]ast.Value{}}
 }
 
 // cancel stops evaluations when the time is over; the time begins with the first of them.
