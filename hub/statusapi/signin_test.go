@@ -148,6 +148,10 @@ func (deaf) Audit(context.Context, store.AuditRecord) error { return errors.New(
 // TestAnActThatCannotBeRecordedIsNotDone calls every act; none may reach the hub's cluster or the rest of the store.
 func TestAnActThatCannotBeRecordedIsNotDone(t *testing.T) {
 	r := newRig(t)
+	// A restore, about which somebody may decide.
+	if _, err := r.store.NewEpoch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	service := New(Config{Store: deaf{r.store}, Client: r.kube, Tokens: forbidden{t}})
 	ctx := context.WithValue(t.Context(), userKey{}, &User{Name: "admin"})
 	acts := map[string]func() error{
