@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/periplus-fleet/periplus/api/v1alpha1"
+)
+
+func manifest(t testing.TB, text string) Manifest {
+	t.Helper()
+	var o map[string]any
+	if err := yaml.Unmarshal([]byte(text), &o); err != nil {
+		t.Fatal(err)
+	}
+	return Manifest{Object: o, Source: "policies/g.yaml:1"}
+}
+
+func ownerTemplate(t testing.TB, rego string) Manifest {
+	return manifest(t, "kind: ConstraintTemplate\nmetadata: {name: owner}\nspec:\n  crd: {spec: {names: {kind: Owner}}}\n  targets: [{target: admission.k8s.gatekeeper.sh, rego: '"+rego+"'}]\n")
+}
+
+func ownerConstraint(t testing.TB, spec string) Manifest {
+	return manifest(t, "kind: Owner\nmetadata: {name: all}\nspec: "+spec+"\n")
+}
+
+const violates = `package owner violation[{"msg": "no owner"}] { not input.review.object.metadata.labels.owner }`
+
+func TestConstraints(t *testing.T) {
+	cases := map[string]struct {
+		reason     string
+		rego, spec string
+		point      string
+		want       string
+	}{
+		"Deny":             {"", violates, "{}", PointGate, "deny fail no owner"},
+		"DryRun":           {"dryrun is audit", violates, "{enforcementAction: dryrun}", PointGate, "audit fail no owner"},
+		"ScopedElsewhere":  {"the point is not named", violates, "{enforcementAction: scoped, scopedEnforcementActions: [{action: deny, enforcementPoints: [{name: audit.gatekeeper.sh}]}]}", PointGate, ""},
+		"ScopedHere":       {"gator is commit and gate", violates, "{enforcementAction: scoped, scopedEnforcementActions: [{action: warn, enforcementPoints: [{name: gator.gatekeeper.sh}]}]}", PointGate, "warn warn no owner"},
+		"OtherKind":        {"", violates, "{match: {kinds: [{apiGroups: [apps], kinds: [ConfigMap]}]}}", PointGate, ""},
+		"AnyGroup":         {"", violates, "{match: {kinds: [{apiGroups: ['*'], kinds: [ConfigMap]}]}}", PointGate, "deny fail no owner"},
+		"CoreGroup":        {"", violates, "{match: {kinds: [{apiGroups: [''], kinds: ['*']}]}}", PointGate, "deny fail no owner"},
+		"ClusterScope":     {"", violates, "{match: {scope: Cluster}}", PointGate, ""},
+		"Excluded":         {"a star is a prefix", violates, "{match: {excludedNamespaces: [sh*]}}", PointGate, ""},
+		"OtherNamespace":   {"", violates, "{match: {namespaces: [depot]}}", PointGate, ""},
+		"UnknownNamespace": {"labels that nobody knows must not let pass", violates, "{match: {namespaceSelector: {matchLabels: {a: b}}}}", PointGate, "deny error policy"},
+		"BuiltinError":     {"an error must not pass", `package owner violation[{"msg": "x"}] { to_number(input.review.name) > 1 }`, "{}", PointGate, "deny error policy"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := load(t, Source{Gatekeeper: []Manifest{ownerConstraint(t, c.spec), ownerTemplate(t, c.rego)}})
+			findings, err := s.Review(context.Background(), Input{Object: object("v1", "ConfigMap", "c", nil)}, "", c.point, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, f := range findings {
+				got += string(f.Action) + " " + f.Result + " " + f.Message
+			}
+			if c.want == "" && got != "" || !strings.HasPrefix(got, c.want) {
+				t.Errorf("%s: want %q, got %q", c.reason, c.want, got)
+			}
+		})
+	}
+}
+
+func TestConstraintsFreeze(t *testing.T) {
+	good := load(t, Source{Gatekeeper: []Manifest{ownerTemplate(t, violates), ownerConstraint(t, "{}")}})
+	cases := map[string][]Manifest{
+		"BrokenTemplate":   {ownerTemplate(t, "package owner violation[{"), ownerConstraint(t, "{}")},
+		"NoTemplate":       {ownerConstraint(t, "{}")},
+		"OtherData":        {ownerTemplate(t, `package owner violation[{"msg": "x"}] { data.secrets.x }`), ownerConstraint(t, "{}")},
+		"Network":          {ownerTemplate(t, `package owner violation[{"msg": "x"}] { http.send({"url": "http://x", "method": "get"}) }`), ownerConstraint(t, "{}")},
+		"BrokenConstraint": {ownerTemplate(t, violates), ownerConstraint(t, "{enforcementAction: maybe}")},
+	}
+	for name, manifests := range cases {
+		t.Run(name, func(t *testing.T) {
+			next, refusals := Load(Source{Gatekeeper: manifests}, good)
+			if p := next.policies["owner/all"]; len(refusals) != 1 || p == nil || p.Frozen == "" || p.Metadata.Action != v1alpha1.PolicyDeny {
+				t.Errorf("want one refusal and the version before, got %+v, %+v", refusals, p)
+			}
+		})
+	}
+}
+
+// BenchmarkNothing is policy/nothing: an object of a kind that none of 200 constraints is about.
+func BenchmarkNothing(b *testing.B) {
+	source := Source{Gatekeeper: []Manifest{ownerTemplate(b, violates)}}
+	for i := range 200 {
+		c := ownerConstraint(b, "{match: {kinds: [{apiGroups: [apps], kinds: [Deployment]}]}}")
+		c.Object["metadata"] = map[string]any{"name": strings.Repeat("x", i+1)}
+		source.Gatekeeper = append(source.Gatekeeper, c)
+	}
+	s, refusals := Load(source, nil)
+	if len(refusals) > 0 {
+		b.Fatal(refusals)
+	}
+	r, err := s.Reviewer(Cluster{}, "", PointGate, now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o := object("v1", "ConfigMap", "c", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		prepared, err := Prepare(o, "")
+		if err != nil {
+			b.Fatal(err)
+		}
+		if found, err := r.Review(context.Background(), prepared, "", nil); err != nil || len(found) > 0 {
+			b.Fatal(found, err)
+		}
+	}
+}
