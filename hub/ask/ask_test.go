@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -88,58 +87,51 @@ func newWorld(t *testing.T, open func() *store.Store) *world {
 	return w
 }
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
-}
-
 func TestAskThroughTheStore(t *testing.T) {
-	storetest.EachURL(t, func(t *testing.T, url string) {
-		w := newWorld(t, func() *store.Store {
-			return storetest.Open(t, store.Config{URL: url, Key: make([]byte, store.KeySize)})
-		})
-		if !w.a.Store.Shared() {
-			t.Skip("one process alone uses this dialect")
-		}
-		if err := w.a.Ask(t.Context(), uid, query("away", 1), nil); !errors.Is(err, ask.ErrOffline) {
-			t.Errorf("a cluster that never connected: got %v", err)
-		}
-		if _, err := w.b.Store.ClaimSession(t.Context(), uid, "b", "i"); err != nil {
-			t.Fatal(err)
-		}
-		var counts []int32
-		err := w.a.Ask(t.Context(), uid, query("whole", 100), func(part *linkv1.QueryResult) error {
-			counts = append(counts, part.GetEvents()[0].GetCount())
-			return nil
-		})
-		if err != nil || len(counts) != 100 || counts[0] != 1 || counts[99] != 100 {
-			t.Errorf("%v, %v", counts, err)
-		}
-		var failure *linkv1.QueryError
-		err = w.a.Ask(t.Context(), uid, query("broken", 0), func(part *linkv1.QueryResult) error {
-			failure = part.GetError()
-			return nil
-		})
-		if err != nil || failure.GetMessage() != "broken off" {
-			t.Errorf("%v, %v", failure, err)
-		}
-		enough := errors.New("enough")
-		if err := w.a.Ask(t.Context(), uid, query("endless", -1), func(*linkv1.QueryResult) error { return enough }); !errors.Is(err, enough) {
-			t.Error(err)
-		}
-		// Who has the stream learns that nobody waits, and nothing is left behind.
-		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			w.streams.mu.Lock()
-			ended := w.streams.ended
-			w.streams.mu.Unlock()
-			_, _, _, err := w.a.Store.TakeAnswer(t.Context(), "endless", 1)
-			if ended == 3 && errors.Is(err, store.ErrNotFound) {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%d answers ended, %v", ended, err)
-			}
-		}
+	// SQLite has one process, which asks itself.
+	url := storetest.Postgres(t)
+	w := newWorld(t, func() *store.Store {
+		return storetest.Open(t, store.Config{URL: url, Key: make([]byte, store.KeySize)})
 	})
+	if err := w.a.Ask(t.Context(), uid, query("away", 1), nil); !errors.Is(err, ask.ErrOffline) {
+		t.Errorf("a cluster that never connected: got %v", err)
+	}
+	if _, err := w.b.Store.ClaimSession(t.Context(), uid, "b", "i"); err != nil {
+		t.Fatal(err)
+	}
+	var counts []int32
+	err := w.a.Ask(t.Context(), uid, query("whole", 100), func(part *linkv1.QueryResult) error {
+		counts = append(counts, part.GetEvents()[0].GetCount())
+		return nil
+	})
+	if err != nil || len(counts) != 100 || counts[0] != 1 || counts[99] != 100 {
+		t.Errorf("%v, %v", counts, err)
+	}
+	var failure *linkv1.QueryError
+	err = w.a.Ask(t.Context(), uid, query("broken", 0), func(part *linkv1.QueryResult) error {
+		failure = part.GetError()
+		return nil
+	})
+	if err != nil || failure.GetMessage() != "broken off" {
+		t.Errorf("%v, %v", failure, err)
+	}
+	enough := errors.New("enough")
+	if err := w.a.Ask(t.Context(), uid, query("endless", -1), func(*linkv1.QueryResult) error { return enough }); !errors.Is(err, enough) {
+		t.Error(err)
+	}
+	// Who has the stream learns that nobody waits, and nothing is left behind.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		w.streams.mu.Lock()
+		ended := w.streams.ended
+		w.streams.mu.Unlock()
+		_, _, _, err := w.a.Store.TakeAnswer(t.Context(), "endless", 1)
+		if ended == 3 && errors.Is(err, store.ErrNotFound) {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d answers ended, %v", ended, err)
+		}
+	}
 }
 
 func TestAskHere(t *testing.T) {
