@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +64,9 @@ func managersOf(live *unstructured.Unstructured, operation metav1.ManagedFieldsO
 	}
 	return managers
 }
+
+// Shares says whether one of those tools is among the managers of an object.
+func Shares(managers []string) bool { return slices.ContainsFunc(managers, isApplier) }
 
 func isApplier(manager string) bool {
 	manager = strings.ToLower(manager)

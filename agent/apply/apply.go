@@ -35,9 +35,12 @@ type Request struct {
 	Repair bool
 	// From is the bundle that hands the object over, with the UID it has there; "" when none does.
 	From string
-	// Adopt takes the object over where it exists and no bundle of this cluster has it; Known says which bundles there are.
-	Adopt bool
-	Known func(bundle string) bool
+	// Adopt says when the object is taken over where it exists and no bundle of this cluster has it (content.AdoptIfUnowned
+	// and so on); Known says which bundles there are.
+	Adopt string
+	// Shared says that another tool applied what lives, too: what is declared no more is taken from it.
+	Shared bool
+	Known  func(bundle string) bool
 	// Sealed content is a secret whatever its kind: what the API server says of it is not told.
 	Sealed bool
 }
@@ -91,25 +94,24 @@ func do(ctx context.Context, client *kube.Client, request Request) (Result, erro
 		result, err := update(ctx, client, request, live)
 		result.Taken = err == nil
 		return result, err
-	case owner != "" && request.Adopt && !request.Known(owner):
-		// A bundle that went left it behind.
-		return adopt(ctx, client, request, live)
-	case owner != "":
+	case owner != "" && (request.Adopt == "" || request.Known(owner)):
+		// What a bundle left behind that went is nobody's.
 		return Result{Live: live}, fmt.Errorf("%w: it belongs to bundle %s", ErrConflict, owner)
-	case request.Adopt:
-		return adopt(ctx, client, request, live)
-	case request.UID != "":
+	case request.UID != "" && request.Adopt == "":
 		return Result{Live: live}, fmt.Errorf("%w: it was replaced by another object, which is not managed by us: delete that to have it made anew", ErrConflict)
-	default:
-		return Result{Live: live}, fmt.Errorf("%w: it exists and is not managed by us: delete it, or take it out of the bundle", ErrConflict)
 	}
+	err = adopts(request.Adopt, Keeper(live), func() ([]string, error) { return differences(ctx, client, request, live) })
+	if err != nil {
+		return Result{Live: live}, err
+	}
+	return adopt(ctx, client, request, live)
 }
 
 // create applies without force, and only a creation counts: an object that came between the look and the apply is left.
 func create(ctx context.Context, client *kube.Client, request Request) (Result, error) {
 	live, created, err := client.Apply(ctx, request.Resource, request.Object, false)
 	if apierrors.IsConflict(err) {
-		return Result{}, fmt.Errorf("%w: it exists and is not managed by us: delete it, or take it out of the bundle", ErrConflict)
+		return Result{}, fmt.Errorf("%w: it was made by another at this moment and is not managed by us: %s", ErrConflict, contested(err))
 	}
 	if err != nil {
 		return Result{}, Explain(err, client.Account, request)
@@ -156,6 +158,15 @@ func update(ctx context.Context, client *kube.Client, request Request, live *uns
 		return Result{}, err
 	}
 	if err != nil {
+		return Result{}, Explain(err, client.Account, request)
+	}
+	if live == nil || !request.Shared {
+		return Result{Live: after}, nil
+	}
+	if again, err := release(ctx, client, request, live, after); err != nil || !again {
+		return Result{Live: after}, Explain(err, client.Account, request)
+	}
+	if after, _, err = client.Apply(ctx, request.Resource, object, true); err != nil {
 		return Result{}, Explain(err, client.Account, request)
 	}
 	return Result{Live: after}, nil

@@ -65,6 +65,21 @@ func forbidden(err error, account, bundle string) error {
 		ErrForbidden, account, verb, resource, where, tenant)
 }
 
+// contested names the fields that other managers have.
+func contested(err error) string {
+	var fields []string
+	for _, cause := range causes(err) {
+		if cause.Type == metav1.CauseTypeFieldManagerConflict {
+			// The message is: conflict with "manager" using v1.
+			fields = append(fields, fmt.Sprintf("field %s: %s", strings.TrimPrefix(cause.Field, "."), cause.Message))
+		}
+	}
+	if len(fields) == 0 {
+		return err.Error()
+	}
+	return some(fields)
+}
+
 func causes(err error) []metav1.StatusCause {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || status.Status().Details == nil {

@@ -31,7 +31,7 @@ func Leaves(managers []string) func(owned.Change) bool {
 
 // looks says that what is applied depends on what lives.
 func (r Request) looks() bool {
-	return len(r.Ignored) > 0 || len(r.Managers) > 0 || r.Scaled
+	return len(r.Ignored) > 0 || len(r.Managers) > 0 || r.Scaled || r.Shared
 }
 
 // leaveToManagers takes out of a patch what managers hold that it is left to. They keep what they own with us.

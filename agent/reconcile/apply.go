@@ -218,8 +218,8 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 }
 
 func (p *pass) one(ctx context.Context, t *task) {
-	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.Adopts() == content.AdoptIfUnowned, Known: p.known, Sealed: t.item.Sealed,
-		Managers: p.leftTo(t.id), Scaled: p.scaled(t.id), Repair: t.action == Repair}
+	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, UID: t.record.UID, Ignored: t.ignored, From: t.from, Adopt: t.item.Adopts(), Known: p.known, Sealed: t.item.Sealed,
+		Managers: p.leftTo(t.id), Scaled: p.scaled(t.id), Shared: t.action == Change && p.shared(t.id), Repair: t.action == Repair}
 	if t.action == Recreate {
 		// What somebody deleted has another UID once it is made again.
 		request.UID = ""
@@ -231,6 +231,12 @@ func (p *pass) one(ctx context.Context, t *task) {
 	if t.err == nil && t.item.Phase == content.PhaseCRDs {
 		t.err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
 	}
+}
+
+// shared says whether another tool that applies objects whole has fields of one.
+func (p *pass) shared(id content.ObjectID) bool {
+	live, _ := p.r.tracker.State(p.name, id)
+	return apply.Shares(strings.Fields(strings.Trim(live.Others, "[]")))
 }
 
 // known says whether a bundle is on this cluster, or was and is not wholly removed.
