@@ -36,6 +36,8 @@ type Record struct {
 	Once string `json:"once,omitempty"`
 	// Keep the object when it leaves the bundle.
 	Keep bool `json:"keep,omitempty"`
+	// Always says that no person is asked before it is removed.
+	Always bool `json:"always,omitempty"`
 	// Confirmed by a person: its removal is not held.
 	Confirmed bool `json:"confirmed,omitempty"`
 }

@@ -8,6 +8,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -144,4 +145,23 @@ func managers(live *unstructured.Unstructured) []string {
 		names = append(names, entry.Manager)
 	}
 	return names
+}
+
+func TestPruneAlwaysAsksNobody(t *testing.T) {
+	m := newMember(t)
+	claim := func(name, option string) string {
+		return fmt.Sprintf("apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: %s, annotations: {%s}}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n", name, option)
+	}
+	m.give("fleet/a", nil, claim("scratch", "test/prune: always"), claim("data", "test/nothing: x"), configMapYAML("one", "1"))
+	m.accept()
+	m.applied("fleet/a")
+	m.give("fleet/a", nil, configMapYAML("one", "1"))
+	m.accept()
+	m.says("fleet/a", linkv1.State_STATE_PROGRESSING, "scratch: is being deleted")
+	// Nobody in the tests' cluster says that no pod uses it any more.
+	m.patch(schema.GroupVersionResource{Version: "v1", Resource: "persistentvolumeclaims"}, "scratch", `{"metadata":{"finalizers":null}}`)
+	status := m.await("fleet/a", linkv1.State_STATE_HELD)
+	if held := status.GetPruneHold(); held.GetObjects() != 1 || held.GetExamples()[0].GetName() != "data" {
+		t.Errorf("held is %v", held)
+	}
 }

@@ -144,7 +144,7 @@ func (p *pass) assess(ctx context.Context) []*task {
 		t.record, t.recorded = p.inv.Find(item.ObjectID, p.manifest.DefaultNamespace)
 		if t.recorded {
 			t.id = t.record.ObjectID
-			t.record.Keep = item.KeepsWhenPruned()
+			t.record.Keep, t.record.Always = item.KeepsWhenPruned(), item.PrunesAlways()
 			p.inv.Records[t.id] = t.record
 		}
 		t.ignored = left(p.entry, t.id, t.once())

@@ -197,7 +197,7 @@ func (p *pass) live(ctx context.Context, record inventory.Record, going map[cont
 		extract = looked
 	}
 	live := prune.Live{Known: true, Exists: extract.Exists, UID: extract.UID, Owner: extract.Owner, Deleting: extract.Deleting, Finalizers: extract.Finalizers}
-	if live.Exists && !live.Deleting && live.UID == record.UID && live.Owner == p.name && !record.Confirmed {
+	if live.Exists && !live.Deleting && live.UID == record.UID && live.Owner == p.name && !record.Confirmed && !record.Always {
 		live.Precious = p.precious(ctx, record, going)
 	}
 	return live
