@@ -197,7 +197,7 @@ func (h *hub) runAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	service := statusapi.New(statusapi.Config{Store: h.store, Client: kube.GetClient(), Endpoints: public.Endpoints, CAHash: public.CAHash,
+	service := statusapi.New(statusapi.Config{Store: h.store, Asker: h.asking, Client: kube.GetClient(), Endpoints: public.Endpoints, CAHash: public.CAHash,
 		Tokens:  tokens.Service{Client: h.direct, Store: h.store, Now: time.Now},
 		Version: h.cfg.Version, Commit: h.cfg.Commit, Log: h.cfg.Log})
 	handler, err := service.Handler(ctx, statusapi.Hooks{Client: h.direct})

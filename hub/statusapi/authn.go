@@ -89,6 +89,32 @@ func (a *authenticator) byToken(ctx context.Context, token string) (*User, error
 
 // unary signs in a gRPC caller.
 func (a *authenticator) unary(ctx context.Context, request any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := a.grpc(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return handler(ctx, request)
+}
+
+// stream signs in a gRPC caller of a call that streams.
+func (a *authenticator) stream(service any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, err := a.grpc(stream.Context())
+	if err != nil {
+		return err
+	}
+	return handler(service, signedIn{stream, ctx})
+}
+
+// signedIn is a stream whose context knows the user.
+type signedIn struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s signedIn) Context() context.Context { return s.ctx }
+
+// grpc is the context of a call with its user.
+func (a *authenticator) grpc(ctx context.Context) (context.Context, error) {
 	var authorization string
 	if md, ok := metadata.FromIncomingContext(ctx); ok {
 		if values := md.Get("authorization"); len(values) > 0 {
@@ -105,7 +131,7 @@ func (a *authenticator) unary(ctx context.Context, request any, _ *grpc.UnarySer
 	if err != nil {
 		return nil, err
 	}
-	return handler(context.WithValue(ctx, userKey{}, user), request)
+	return context.WithValue(ctx, userKey{}, user), nil
 }
 
 // http signs in a REST caller.

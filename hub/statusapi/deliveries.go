@@ -112,6 +112,20 @@ func (s *Service) ListObjects(ctx context.Context, request *statusv1.PairListReq
 	if err != nil {
 		return nil, err
 	}
+	start, limit := 0, int(request.GetLimit())
+	if limit <= 0 || limit > limitMax {
+		limit = limitDefault
+	}
+	if request.GetCursor() != "" {
+		if start, err = strconv.Atoi(request.GetCursor()); err != nil || start < 0 {
+			return nil, status.Error(codes.InvalidArgument, "cursor: not one that this list gave")
+		}
+	}
+	return s.objects(ctx, d, start, limit)
+}
+
+// objects are those of a pair's assigned revision from start on, with what was last reported of each.
+func (s *Service) objects(ctx context.Context, d delivery.Delivery, start, limit int) (*statusv1.ListObjectsResponse, error) {
 	if d.Assigned.Revision == "" {
 		return &statusv1.ListObjectsResponse{}, nil
 	}
@@ -123,14 +137,8 @@ func (s *Service) ListObjects(ctx context.Context, request *statusv1.PairListReq
 	if err != nil {
 		return nil, err
 	}
-	start, limit := 0, int(request.GetLimit())
-	if limit <= 0 || limit > limitMax {
-		limit = limitDefault
-	}
-	if request.GetCursor() != "" {
-		if start, err = strconv.Atoi(request.GetCursor()); err != nil || start < 0 || start > len(manifest.Items) {
-			return nil, status.Error(codes.InvalidArgument, "cursor: not one that this list gave")
-		}
+	if start > len(manifest.Items) {
+		return nil, status.Error(codes.InvalidArgument, "cursor: not one that this list gave")
 	}
 	end := min(start+limit, len(manifest.Items))
 	response := &statusv1.ListObjectsResponse{Total: int64(len(manifest.Items))}

@@ -19,7 +19,7 @@ const bodyMax = 1 << 20
 // Handler serves gRPC and REST on one TLS port. hooks serves /hooks/ (push webhooks), which authenticate by their own means.
 func (s *Service) Handler(ctx context.Context, hooks http.Handler) (http.Handler, error) {
 	auth := &authenticator{client: s.cfg.Client}
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(bodyMax), grpc.UnaryInterceptor(auth.unary))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(bodyMax), grpc.UnaryInterceptor(auth.unary), grpc.StreamInterceptor(auth.stream))
 	statusv1.RegisterFleetServer(server, s)
 	gateway := runtime.NewServeMux(runtime.WithMarshalerOption(runtime.MIMEWildcard, &runtime.JSONPb{
 		MarshalOptions:   protojson.MarshalOptions{EmitDefaultValues: true},
@@ -29,6 +29,8 @@ func (s *Service) Handler(ctx context.Context, hooks http.Handler) (http.Handler
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	// The gateway cannot stream in one process.
+	mux.Handle("GET /api/v1/namespaces/{namespace}/clusters/{cluster}/deliveries/{bundle}/live/logs", auth.http(http.HandlerFunc(s.serveLogs)))
 	mux.Handle("/api/v1/", auth.http(http.MaxBytesHandler(gateway, bodyMax)))
 	mux.HandleFunc("GET /api/v1/openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

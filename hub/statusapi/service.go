@@ -56,6 +56,8 @@ type Config struct {
 	Store  Store
 	Client client.Client
 	Tokens Tokens
+	// Asker asks the agents of clusters; nil where this process cannot.
+	Asker Asker
 	// Endpoints and CAHash are what a join line needs.
 	Endpoints []string
 	CAHash    string

@@ -87,7 +87,7 @@ type FleetClient interface {
 	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(ctx context.Context, in *PairListRequest, opts ...grpc.CallOption) (*ListObjectsResponse, error)
 	// One object of a delivery as it lives in the cluster, as it is desired and as it was last applied; asked of the agent.
-	// Values of Secrets are masked. resource objects/content, verb get; leaves an audit record.
+	// Values of Secrets are masked. resource objects/content, verb get. Leaves an audit record.
 	// UNAVAILABLE says that the cluster is away, and since when.
 	GetLiveObject(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveObject, error)
 	// What an apply of the assigned revision would change now, by a dry run in the cluster. resource objects/content, verb get.
@@ -100,10 +100,10 @@ type FleetClient interface {
 	// Why objects of a delivery are not ready, down to the event of a pod. Of a cluster that is away: what was last known.
 	// resource objects, verb list.
 	ExplainLive(ctx context.Context, in *LiveRequest, opts ...grpc.CallOption) (*LiveFindings, error)
-	// Logs of the pods of one object, as they come. resource objects/logs, verb get; leaves an audit record.
+	// Logs of the pods of one object, as they come. resource objects/logs, verb get. Leaves an audit record.
 	StreamLogs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLines], error)
 	// Ends at once what a delivery's revision waits for in the cluster: a hook, the health of a wave. What is applied stays.
-	// resource deliveries/abort, verb create; leaves an audit record.
+	// resource deliveries/abort, verb create. Leaves an audit record.
 	AbortDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
@@ -493,7 +493,7 @@ type FleetServer interface {
 	// The objects of a delivery: its revision's manifest with what is not applied and current. resource objects, verb list.
 	ListObjects(context.Context, *PairListRequest) (*ListObjectsResponse, error)
 	// One object of a delivery as it lives in the cluster, as it is desired and as it was last applied; asked of the agent.
-	// Values of Secrets are masked. resource objects/content, verb get; leaves an audit record.
+	// Values of Secrets are masked. resource objects/content, verb get. Leaves an audit record.
 	// UNAVAILABLE says that the cluster is away, and since when.
 	GetLiveObject(context.Context, *LiveRequest) (*LiveObject, error)
 	// What an apply of the assigned revision would change now, by a dry run in the cluster. resource objects/content, verb get.
@@ -506,10 +506,10 @@ type FleetServer interface {
 	// Why objects of a delivery are not ready, down to the event of a pod. Of a cluster that is away: what was last known.
 	// resource objects, verb list.
 	ExplainLive(context.Context, *LiveRequest) (*LiveFindings, error)
-	// Logs of the pods of one object, as they come. resource objects/logs, verb get; leaves an audit record.
+	// Logs of the pods of one object, as they come. resource objects/logs, verb get. Leaves an audit record.
 	StreamLogs(*LogsRequest, grpc.ServerStreamingServer[LogLines]) error
 	// Ends at once what a delivery's revision waits for in the cluster: a hook, the health of a wave. What is applied stays.
-	// resource deliveries/abort, verb create; leaves an audit record.
+	// resource deliveries/abort, verb create. Leaves an audit record.
 	AbortDelivery(context.Context, *PairRequest) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(context.Context, *ListRequest) (*ListHistoryResponse, error)
