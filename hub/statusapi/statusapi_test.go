@@ -37,6 +37,7 @@ type rig struct {
 	kube  client.Client
 	// reviews counts SubjectAccessReviews.
 	reviews int
+	agents  agents
 }
 
 // users by token, and what each may do: "verb resource[/sub] namespace", "" as namespace for all.
@@ -93,7 +94,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	service := New(Config{Store: r.store, Client: r.kube, Tokens: tokens.Service{Client: r.kube, Store: r.store, Now: time.Now},
-		Endpoints: []string{"hub:7443"}, CAHash: "sha256:abc", Version: "v1"})
+		Endpoints: []string{"hub:7443"}, CAHash: "sha256:abc", Version: "v1", Asker: &r.agents})
 	handler, err := service.Handler(t.Context(), Hooks{Client: r.kube})
 	if err != nil {
 		t.Fatal(err)
