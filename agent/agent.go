@@ -144,7 +144,7 @@ func (c commands) Do(ctx context.Context, command *linkv1.Command) error { retur
 // capabilities are what revisions may need of this agent beyond applying objects.
 func capabilities() []string {
 	return []string{content.CapabilityHooks, content.CapabilityOnce, content.CapabilitySealed, content.CapabilityObjectDependencies,
-		content.CapabilityOptions, content.CapabilityWaves, content.CapabilityDriftManagers, content.CapabilityQueries}
+		content.CapabilityOptions, content.CapabilityWaves, content.CapabilityRollback, content.CapabilityDriftManagers, content.CapabilityQueries}
 }
 
 // instance tells this process from another agent with the same identity.

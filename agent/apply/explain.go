@@ -20,6 +20,9 @@ var ErrImmutable = errors.New("immutable")
 // errInvalid says that the API server refuses the object as it would become.
 var errInvalid = errors.New("invalid")
 
+// Lasting says that an apply fails as long as its content stays as it is.
+func Lasting(err error) bool { return errors.Is(err, ErrImmutable) || errors.Is(err, errInvalid) }
+
 // refusal is the API server's wording of a missing right.
 var refusal = regexp.MustCompile(`cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?`)
 

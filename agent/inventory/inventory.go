@@ -62,6 +62,7 @@ type Inventory struct {
 	DependsOn []string
 	Records   map[content.ObjectID]Record
 	Hooks     Hooks
+	Fate
 }
 
 // Clone is a copy that can be changed.
@@ -76,13 +77,13 @@ func (i Inventory) Clone() Inventory {
 
 // Equal says that writing other would change nothing.
 func (i Inventory) Equal(other Inventory) bool {
-	return i.Bundle == other.Bundle && i.Account == other.Account && i.Revision == other.Revision &&
+	return i.Bundle == other.Bundle && i.Account == other.Account && i.Revision == other.Revision && i.Fate == other.Fate &&
 		slices.Equal(i.DependsOn, other.DependsOn) && i.Hooks.Equal(other.Hooks) && maps.Equal(i.Records, other.Records)
 }
 
 // Empty says that there is nothing to remember.
 func (i Inventory) Empty() bool {
-	return len(i.Records) == 0 && i.Revision == "" && len(i.Hooks.Objects) == 0 && i.Hooks.Run == 0
+	return len(i.Records) == 0 && i.Revision == "" && i.Fate == (Fate{}) && len(i.Hooks.Objects) == 0 && i.Hooks.Run == 0
 }
 
 // Sorted are the records by phase and identity.

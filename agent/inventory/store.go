@@ -35,6 +35,7 @@ type shard struct {
 	Records   []Record       `json:"records"`
 	// Hooks stand in the first shard alone.
 	Hooks *Hooks `json:"hooks,omitempty"`
+	Fate  *Fate  `json:"fate,omitempty"`
 }
 
 // Store holds all inventories, in memory and in the cluster.
@@ -88,6 +89,9 @@ func (s *Store) join(name string, part shard) {
 	}
 	s.shards[part.Bundle][name] = true
 	inventory.Account, inventory.Revision, inventory.DependsOn = part.Account, part.Revision, part.DependsOn
+	if part.Fate != nil {
+		inventory.Fate = *part.Fate
+	}
 	if part.Hooks != nil && part.Hooks.Change >= inventory.Hooks.Change {
 		inventory.Hooks = *part.Hooks
 	}
@@ -119,7 +123,7 @@ func (s *Store) Bundles() []string {
 	return bundles
 }
 
-// Revisions are those that bundles were last applied at.
+// Revisions are those that bundles were last applied at, and those that they may go back to.
 func (s *Store) Revisions() []content.Digest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,6 +131,9 @@ func (s *Store) Revisions() []content.Digest {
 	for _, inventory := range s.bundles {
 		if inventory.Revision != "" {
 			revisions = append(revisions, inventory.Revision)
+		}
+		if inventory.Good != "" && inventory.Good != inventory.Revision {
+			revisions = append(revisions, inventory.Good)
 		}
 	}
 	return revisions
@@ -250,6 +257,9 @@ func (s *Store) write(ctx context.Context, inventory Inventory, had map[string]b
 	parts := make([]shard, count)
 	for i := range parts {
 		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Account: inventory.Account, Revision: inventory.Revision, DependsOn: inventory.DependsOn}
+	}
+	if inventory.Fate != (Fate{}) {
+		parts[0].Fate = &inventory.Fate
 	}
 	if !inventory.Hooks.Equal(Hooks{}) {
 		parts[0].Hooks = &inventory.Hooks

@@ -143,10 +143,10 @@ func (p *pass) place(ctx context.Context, t *task, early bool) {
 	if errors.Is(err, kube.ErrNotServed) && early {
 		return
 	}
-	for deadline := time.Now().Add(lateKind); errors.Is(err, kube.ErrNotServed) && p.brings(kind.Group) && time.Now().Before(deadline) && ctx.Err() == nil; {
+	for deadline := time.Now().Add(lateKind); errors.Is(err, kube.ErrNotServed) && p.brings(kind.Group) && time.Now().Before(deadline) && p.wait.Err() == nil; {
 		select {
 		case <-time.After(time.Second / 5):
-		case <-ctx.Done():
+		case <-p.wait.Done():
 		}
 		resource, err = p.r.config.Mapper.Find(ctx, kind)
 	}
@@ -229,7 +229,7 @@ func (p *pass) one(ctx context.Context, t *task) {
 		t.err = p.replace(ctx, t)
 	}
 	if t.err == nil && t.item.Phase == content.PhaseCRDs {
-		t.err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
+		t.err = apply.Established(p.wait, p.client, p.r.config.Mapper, request)
 	}
 }
 
@@ -315,7 +315,7 @@ func (p *pass) fail(t *task, err error, retry bool) {
 		attempts = last.attempts + 1
 	}
 	after := retryAfter(attempts)
-	p.b.failures[t.item.ObjectID] = failure{digest: t.item.Digest, message: err.Error(), conflict: errors.Is(err, apply.ErrConflict),
+	p.b.failures[t.item.ObjectID] = failure{digest: t.item.Digest, message: err.Error(), conflict: errors.Is(err, apply.ErrConflict), lasting: apply.Lasting(err),
 		attempts: attempts, next: p.now.Add(after)}
 	p.found[t.item.ObjectID] = finding{id: t.id, action: t.action, reason: err.Error()}
 	if retry {

@@ -26,6 +26,9 @@ type bundle struct {
 	progressing time.Time
 	// wave that is waited for.
 	wave int
+	// trying is since when a revision that may be gone back from, tried, is not ready.
+	trying time.Time
+	tried  content.Digest
 	// hookAttempts counts how often a hook could not be run.
 	hookAttempts int
 
@@ -38,6 +41,9 @@ type bundle struct {
 	// tangled is true while the bundle waits for another's object or keeps one for another.
 	tangled bool
 	confirm *confirmation
+	// aborted names who asked for the end of what is waited for; interrupt ends what a pass waits for right now.
+	aborted   string
+	interrupt func()
 }
 
 // failure is an apply of a manifest's item that did not work, with what was applied: other content is tried at once, and
@@ -46,6 +52,8 @@ type failure struct {
 	digest   content.Digest
 	message  string
 	conflict bool
+	// lasting says that only other content mends it.
+	lasting  bool
 	attempts int
 	next     time.Time
 }

@@ -19,6 +19,8 @@ func (r *Reconciler) Do(ctx context.Context, command *linkv1.Command) error {
 		return r.confirm(ctx, command.GetConfirmPrune())
 	case command.GetReconcile() != nil:
 		return r.now(command.GetReconcile().GetBundle())
+	case command.GetAbort() != nil:
+		return r.abort(command.GetAbort())
 	default:
 		return fmt.Errorf("cannot carry out command %q: this agent does not know it", command.GetId())
 	}

@@ -140,7 +140,7 @@ func (p *pass) makeHook(ctx context.Context, event string, t *task) bool {
 	request := apply.Request{Bundle: p.name, ID: t.id, Object: t.object, Resource: t.resource, Sealed: t.item.Sealed}
 	result, err := apply.Do(ctx, p.client, request)
 	if err == nil && t.item.Phase == content.PhaseCRDs {
-		err = apply.Established(ctx, p.client, p.r.config.Mapper, request)
+		err = apply.Established(p.wait, p.client, p.r.config.Mapper, request)
 	}
 	if err != nil {
 		if errors.Is(err, apply.ErrConflict) {

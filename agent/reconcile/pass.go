@@ -29,6 +29,8 @@ type pass struct {
 	tombstone *linkv1.Tombstone
 	inv       inventory.Inventory
 	now       time.Time
+	// wait is the context of waits within the pass: a newer entry or an abort ends it.
+	wait context.Context
 
 	client   *kube.Client
 	revision content.Digest
@@ -39,7 +41,9 @@ type pass struct {
 	// holding is true while hooks come before the entry's revision: the pass goes over the revision applied before, and
 	// over early, what the hooks may need of the new one.
 	holding bool
-	early   []content.Item
+	// back is true while the pass goes over the last good revision, as the entry's failed.
+	back  bool
+	early []content.Item
 	// hook says what is to be said of hooks; rerun that a person wants a failed one run again.
 	hook  hookStatus
 	rerun bool
@@ -100,7 +104,7 @@ func (p *pass) deliver(ctx context.Context) {
 		p.prune(ctx)
 	}
 	switch {
-	case p.problem != "":
+	case p.problem != "" || p.inv.Aborted != "":
 	case p.holding:
 		p.before(ctx)
 	case current:
@@ -119,6 +123,10 @@ func (p *pass) load(ctx context.Context) error {
 		return err
 	}
 	p.client = client
+	p.recall()
+	if back, err := p.goBack(ctx); back || err != nil {
+		return err
+	}
 	p.revision = content.Digest(p.entry.GetRevision())
 	p.waiting = p.waits()
 	if p.waiting != "" {

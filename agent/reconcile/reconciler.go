@@ -154,6 +154,7 @@ func (r *Reconciler) Changed(ctx context.Context) {
 	}
 	for name := range names {
 		r.bundle(name).retry()
+		r.bundle(name).stop()
 		r.queue.Add(name)
 	}
 }
@@ -234,8 +235,12 @@ func (r *Reconciler) watch(inv inventory.Inventory, entry *linkv1.Entry) {
 
 // reconcile is one pass over one bundle; it returns when to come again, 0 for when something happens.
 func (r *Reconciler) reconcile(ctx context.Context, name string) time.Duration {
+	_, b := r.snapshot(name)
+	wait, done := b.waitable(ctx)
+	defer done()
+	// Only now, so that no change is missed that should end a wait.
 	set, b := r.snapshot(name)
-	p := &pass{r: r, b: b, set: set, name: name, inv: r.config.Inventory.Get(name), now: r.config.Now(), rerun: b.takeRerun()}
+	p := &pass{r: r, b: b, set: set, name: name, inv: r.config.Inventory.Get(name), now: r.config.Now(), rerun: b.takeRerun(), wait: wait}
 	p.entry, p.tombstone = set.Entries[name], set.Tombstones[name]
 	synced, cancel := context.WithTimeout(ctx, syncTimeout)
 	r.tracker.Synced(synced, name)

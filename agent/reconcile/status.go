@@ -46,13 +46,15 @@ func (p *pass) report(ctx context.Context) {
 		p.removed(ctx)
 		return
 	}
-	p.publish(p.status())
+	status := p.status()
+	p.judgeRevision(ctx, status)
+	p.publish(status)
 }
 
 // removed ends a tombstone: the bookkeeping goes, and the hub is told.
 func (p *pass) removed(ctx context.Context) {
 	needed := p.inv.DependsOn
-	p.inv.Revision, p.inv.Hooks, p.inv.DependsOn = "", inventory.Hooks{}, nil
+	p.inv.Revision, p.inv.Hooks, p.inv.DependsOn, p.inv.Fate = "", inventory.Hooks{}, nil, inventory.Fate{}
 	p.save(ctx)
 	if p.problem != "" {
 		return
@@ -263,6 +265,8 @@ func (t *tally) verdict() (linkv1.State, string) {
 	switch {
 	case p.problem != "":
 		return linkv1.State_STATE_FAILED, p.problem
+	case p.entry != nil && p.inv.Aborted != "":
+		return linkv1.State_STATE_FAILED, p.inv.Why
 	case p.waiting == "" && p.hook.failed:
 		return linkv1.State_STATE_FAILED, p.hook.message
 	case p.entry == nil && p.waiting != "":

@@ -14,6 +14,9 @@ import (
 // healthy. Nobody stands still for that: the pass ends, and an object that becomes healthy brings the next one. Drift is
 // repaired in any wave at once, as what runs there ran before.
 func (p *pass) waves(ctx context.Context, todo []*task) {
+	if p.inv.Aborted != "" {
+		todo = slices.DeleteFunc(todo, func(t *task) bool { return t.action == Create || t.action == Change })
+	}
 	grouped := byWave(p.manifest.Items)
 	if len(grouped) <= 1 || p.holding {
 		p.apply(ctx, todo)
