@@ -8,9 +8,13 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/periplus-fleet/periplus/agent/query"
 )
 
 // ErrUsage says that the command line is wrong.
@@ -33,18 +37,26 @@ func ParseFlags(args []string, getenv func(string) string, out io.Writer) (Confi
 	flags.Func("tenant", "`namespace=account`: bundles of this tenant may act as this ServiceAccount of the agent's namespace; repeat it for more", config.Tenants.Add)
 	flags.StringVar(&config.Namespace, "namespace", getenv("POD_NAMESPACE"), "`namespace` that the agent runs in")
 	flags.StringVar(&config.SopsSecret, "sops-secret", "periplus-sops", "`name` of the Secret of the agent's namespace whose keys *.agekey and *.asc open sealed manifests")
+	config.Queries = map[string]bool{}
+	queries := flags.String("queries", strings.Join(query.Kinds, ","), "`kinds` of queries that people may put to this cluster through the hub; none when empty")
 	flags.StringVar(&config.HealthAddress, "health-address", "", "`address` to serve /healthz and /readyz on; none when empty")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {
 		return Config{}, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
-	if err := check(config, flags.Args()); err != nil {
+	err := check(config, flags.Args())
+	for kind := range strings.SplitSeq(*queries, ",") {
+		if kind != "" && !slices.Contains(query.Kinds, kind) && err == nil {
+			err = fmt.Errorf("%w: --queries: unknown kind %q; known are %s", ErrUsage, kind, strings.Join(query.Kinds, ", "))
+		}
+		config.Queries[kind] = true
+	}
+	if err != nil {
 		fmt.Fprintln(out, "periplus-agent:", err)
 		return Config{}, err
 	}
 	config.Log = slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level}))
-	var err error
 	if config.Kubernetes, err = kubernetes(getenv("KUBECONFIG")); err != nil {
 		return Config{}, err
 	}

@@ -22,6 +22,7 @@ func TestWrongCommandLines(t *testing.T) {
 		"UnknownArgument": {[]string{"--namespace=n", "--hub-endpoint=h:1", hash, "extra"}, "extra"},
 		"BadTenant":       {[]string{"--tenant=fleet"}, "namespace=account"},
 		"SharedAccount":   {[]string{"--tenant=a=x", "--tenant=b=x"}, "belongs to tenant"},
+		"BadQuery":        {[]string{"--namespace=n", "--hub-endpoint=h:1", hash, "--queries=get,exec"}, "exec"},
 		"BadLevel":        {[]string{"--log-level=loud"}, "log-level"},
 	}
 	for name, c := range cases {

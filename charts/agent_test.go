@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -225,7 +226,8 @@ func TestDeployment(t *testing.T) {
 	}
 	pod := deployment.Spec.Template.Spec
 	wantArgs := []string{"--hub-endpoint=a.example.com:7443", "--hub-endpoint=[::1]:7443", "--hub-ca-hash=" + hash,
-		"--join-secret=periplus-agent-join", "--sops-secret=periplus-sops", "--namespace=periplus-system", "--log-level=info"}
+		"--join-secret=periplus-agent-join", "--sops-secret=periplus-sops", "--namespace=periplus-system",
+		"--queries=get,diff,tree,events,logs,why", "--log-level=info"}
 	if diff := cmp.Diff(wantArgs, pod.Containers[0].Args); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
 	}
@@ -325,4 +327,17 @@ func TestSchemaIsClosed(t *testing.T) {
 		}
 	}
 	walk("#", schema)
+}
+
+func TestQueriesCanBeSwitchedOff(t *testing.T) {
+	given := values(t, "")
+	given["queries"].(map[string]any)["logs"] = false
+	_, objects, err := render(t, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := find[appsv1.Deployment](t, objects, "Deployment", "periplus-agent").Spec.Template.Spec.Containers[0].Args
+	if !slices.Contains(args, "--queries=get,diff,tree,events,why") {
+		t.Errorf("arguments are %v", args)
+	}
 }
