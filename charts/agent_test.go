@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"sort"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 
@@ -331,7 +331,7 @@ func TestSchemaIsClosed(t *testing.T) {
 
 func TestQueriesCanBeSwitchedOff(t *testing.T) {
 	given := values(t, "")
-	given["queries"].(map[string]any)["logs"] = false
+	given["queries"] = map[string]any{"logs": false}
 	_, objects, err := render(t, given)
 	if err != nil {
 		t.Fatal(err)
