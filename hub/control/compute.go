@@ -111,6 +111,9 @@ func (w *planning) rendered(ctx context.Context, bundle plannedBundle, cluster t
 	if len(treatment.GetDependsOnObjects()) > 0 {
 		required = append([]string{content.CapabilityObjectDependencies}, required...)
 	}
+	if treatment.GetOnFailure() == string(v1alpha1.FailureRollback) {
+		required = append([]string{content.CapabilityRollback}, required...)
+	}
 	if namesManagers(treatment) {
 		required = append([]string{content.CapabilityDriftManagers}, required...)
 	}

@@ -146,7 +146,7 @@ type Observed struct {
 	Revision        content.Digest
 	AppliedRevision content.Digest
 	// State is the name of linkv1.State without its prefix, in CamelCase: Pending, Applying, Progressing, Ready, Failed,
-	// Removing, Held, Waiting; "" when nothing was reported.
+	// Removing, Held, Waiting, RolledBack; "" when nothing was reported.
 	State     string
 	Message   string
 	Counts    Counts

@@ -1,7 +1,7 @@
 package delivery
 
 // State is a delivery's state in one word: what holds it first, then what its agent says of the assigned revision. It is one
-// of Held, Failed, Removing, Pending, Applying, Progressing, Ready, Waiting.
+// of Held, Failed, Removing, Pending, Applying, Progressing, Ready, Waiting, RolledBack.
 func (d Delivery) State() string {
 	switch d.Reason {
 	case "Held", "RemovalHeld", "Suspended":

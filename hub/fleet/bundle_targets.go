@@ -126,9 +126,7 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 	c.objects(spec)
 	c.later(spec)
 	switch spec.OnFailure {
-	case "", v1alpha1.FailureHold:
-	case v1alpha1.FailureRollback:
-		c.refuse("spec.onFailure", "Rollback "+notYet+"; use Hold")
+	case "", v1alpha1.FailureHold, v1alpha1.FailureRollback:
 	default:
 		c.refuse("spec.onFailure", "must be Hold or Rollback, not %q", spec.OnFailure)
 	}

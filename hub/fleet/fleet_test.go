@@ -148,7 +148,7 @@ func TestReadRefuses(t *testing.T) {
 		"NoSelector":       {reason: "A target says which clusters.", changes: files{"bundles/web/bundle.yaml": "kind: Bundle\nmetadata: {name: web}\nspec:\n  targets:\n  - name: x\n"}, want: []string{"bundles/web/bundle.yaml:6: spec.targets[0]"}},
 		"BadSelector":      {reason: "A selector must compile.", changes: files{"bundles/web/bundle.yaml": "kind: Bundle\nmetadata: {name: web}\nspec:\n  targets:\n  - clusterSelector: {matchLabels: {a: '~'}}\n"}, want: []string{"bundles/web/bundle.yaml:6: spec.targets[0].clusterSelector"}},
 		"Git":              {reason: "A later feature.", changes: bundle("source: {git: {repo: x}}"), want: []string{"bundles/web/bundle.yaml:6: spec.source.git"}},
-		"Rollback":         {reason: "A later feature.", changes: bundle("onFailure: Rollback"), want: []string{"bundles/web/bundle.yaml:6: spec.onFailure"}},
+		"OnFailure":        {reason: "One of two words.", changes: bundle("onFailure: Explode"), want: []string{"bundles/web/bundle.yaml:6: spec.onFailure"}},
 		"PathOut":          {reason: "Nothing leads out of the repository.", changes: bundle("source: {kustomize: {path: ../../../x}}"), want: []string{"bundles/web/bundle.yaml:6: spec.source.kustomize.path"}},
 		"ValuesNoRenderer": {reason: "Manifests take no values.", changes: bundle("values: {a: 1}"), want: []string{"bundles/web/bundle.yaml:6: spec.values"}},
 		"BadExpression":    {reason: "Expressions are compiled at commit.", changes: bundle("set: [{target: {}, pointer: /a, value: {b: ['${{ clster.name }}']}}]"), want: []string{"bundles/web/bundle.yaml:6: spec.set[0].value.b[0]"}},

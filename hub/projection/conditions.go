@@ -21,7 +21,7 @@ type Tally struct {
 }
 
 // Troubles are the states of deliveries that something is wrong with.
-var Troubles = []string{"Held", "Failed"}
+var Troubles = []string{"Held", "Failed", "RolledBack"}
 
 // Add counts one delivery. about names the other side of the pair, for Trouble.
 func (t *Tally) Add(d delivery.Delivery, about string) {
@@ -37,7 +37,8 @@ func (t *Tally) Sum(state string, count int32) {
 		t.Count.Ready += count
 	case "Held":
 		t.Count.Held += count
-	case "Failed":
+	case "Failed", "RolledBack":
+		// What was asked for is not there, whatever runs in its place.
 		t.Count.Failed += count
 	default:
 		t.Waiting += count
@@ -52,7 +53,7 @@ func (t *Tally) Note(d delivery.Delivery, about string) {
 		return
 	}
 	message := d.Message
-	if state == "Held" && message == "" || state == "Failed" && d.Reason == "" {
+	if state == "Held" && message == "" || state == "Failed" && d.Reason == "" || state == "RolledBack" {
 		message = d.Observed.Message
 	}
 	t.Trouble = about + ": " + message

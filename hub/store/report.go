@@ -171,7 +171,7 @@ func statusEvents(before, after delivery.Delivery, status *linkv1.BundleStatus, 
 		events = append(events, event)
 	}
 	changed := before.Observed.State != after.Observed.State || before.Observed.Revision != after.Observed.Revision
-	if state := after.Observed.State; changed && (state == "Ready" || state == "Failed" || state == "Held") {
+	if state := after.Observed.State; changed && (state == "Ready" || state == "Failed" || state == "Held" || state == "RolledBack") {
 		event := base
 		event.Type, event.To, event.Commit, event.Message = state, string(after.Observed.Revision), after.Assigned.Commit, after.Observed.Message
 		events = append(events, event)
@@ -209,13 +209,12 @@ func observed(status *linkv1.BundleStatus) delivery.Observed {
 	return out
 }
 
-// stateName is STATE_READY as Ready.
+// stateName is STATE_READY as Ready, and STATE_ROLLED_BACK as RolledBack.
 func stateName(state linkv1.State) string {
 	if state == linkv1.State_STATE_UNSPECIFIED {
 		return ""
 	}
-	name := strings.TrimPrefix(state.String(), "STATE_")
-	return name[:1] + strings.ToLower(name[1:])
+	return eventType(strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(state.String(), "STATE_")), "_", "-"))
 }
 
 func writeExceptions(ctx context.Context, tx bun.Tx, of *deliveryRow, exceptions []*linkv1.ObjectStatus) error {

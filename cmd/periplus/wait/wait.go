@@ -112,7 +112,7 @@ func look(ctx context.Context, hub *client.Client, name, sha string, heldIsDone 
 				ready++
 			case d.GetState() == "Held" && heldIsDone:
 				held++
-			case d.GetState() == "Held" || (d.GetState() == "Failed" && d.GetReason() != ""):
+			case d.GetState() == "Held" || d.GetState() == "RolledBack" || (d.GetState() == "Failed" && d.GetReason() != ""):
 				return false, "", fmt.Errorf("%s on %s: %s", d.GetBundle(), d.GetCluster(), d.GetMessage())
 			case waiting == "":
 				waiting = fmt.Sprintf("%s on %s is %s", d.GetBundle(), d.GetCluster(), d.GetState())
