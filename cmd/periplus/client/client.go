@@ -203,12 +203,60 @@ func (c *Client) Post(ctx context.Context, path string, body, answer proto.Messa
 	return c.call(ctx, http.MethodPost, path, nil, body, answer)
 }
 
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, answer proto.Message) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
+// Lines reads path (below /api/v1) as it comes: line gets each part of the answer's lines. It ends with the answer or with ctx.
+func (c *Client) Lines(ctx context.Context, path string, query url.Values, line func([]byte) error) error {
+	request, err := c.request(ctx, http.MethodGet, path, query, nil)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("cannot reach the hub at %s: %w", c.base.Host, unwrapURL(err))
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		data, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+		if err != nil {
+			return fmt.Errorf("cannot read the hub's answer: %w", err)
+		}
+		return refusal(response.StatusCode, data)
+	}
+	decoder := json.NewDecoder(response.Body)
+	for {
+		var part struct {
+			Result json.RawMessage `json:"result"`
+			Error  json.RawMessage `json:"error"`
+		}
+		err := decoder.Decode(&part)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("cannot read the hub's answer: %w", err)
+		case part.Error != nil:
+			return refusal(http.StatusOK, part.Error)
+		}
+		if err := line(part.Result); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) request(ctx context.Context, method, path string, query url.Values, payload io.Reader) (*http.Request, error) {
 	// path holds escaped names; assigning it to Path would escape them twice.
 	target := c.base.JoinPath("api/v1", path)
 	target.RawQuery = query.Encode()
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), payload)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	return request, nil
+}
+
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, answer proto.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	var payload io.Reader
 	if body != nil {
 		data, err := protojson.Marshal(body)
@@ -217,11 +265,10 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		}
 		payload = bytes.NewReader(data)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), payload)
+	request, err := c.request(ctx, method, path, query, payload)
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/json")
 	response, err := c.http.Do(request)
 	if err != nil {
 		return fmt.Errorf("cannot reach the hub at %s: %w", c.base.Host, unwrapURL(err))

@@ -7,13 +7,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/periplus-fleet/periplus/cmd/periplus/abort"
 	"github.com/periplus-fleet/periplus/cmd/periplus/client"
 	"github.com/periplus-fleet/periplus/cmd/periplus/cluster"
 	"github.com/periplus-fleet/periplus/cmd/periplus/confirm"
 	"github.com/periplus-fleet/periplus/cmd/periplus/describe"
+	"github.com/periplus-fleet/periplus/cmd/periplus/diff"
+	"github.com/periplus-fleet/periplus/cmd/periplus/events"
 	"github.com/periplus-fleet/periplus/cmd/periplus/get"
 	"github.com/periplus-fleet/periplus/cmd/periplus/history"
 	"github.com/periplus-fleet/periplus/cmd/periplus/initrepo"
+	"github.com/periplus-fleet/periplus/cmd/periplus/logs"
 	"github.com/periplus-fleet/periplus/cmd/periplus/offline/check"
 	importcommand "github.com/periplus-fleet/periplus/cmd/periplus/offline/importer/command"
 	"github.com/periplus-fleet/periplus/cmd/periplus/offline/policy"
@@ -22,6 +26,7 @@ import (
 	"github.com/periplus-fleet/periplus/cmd/periplus/plugin"
 	"github.com/periplus-fleet/periplus/cmd/periplus/recover"
 	"github.com/periplus-fleet/periplus/cmd/periplus/sync"
+	"github.com/periplus-fleet/periplus/cmd/periplus/tree"
 	"github.com/periplus-fleet/periplus/cmd/periplus/version"
 	"github.com/periplus-fleet/periplus/cmd/periplus/wait"
 	"github.com/periplus-fleet/periplus/cmd/periplus/why"
@@ -47,6 +52,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 4 not signed in, 8 still pending.`,
 		return client.Usage("%v\nsee '%s --help'", err, cmd.CommandPath())
 	})
 	root.AddCommand(get.Command(env, time.Now), describe.Command(env, time.Now), history.Command(env, time.Now), why.Command(env, time.Now),
+		tree.Command(env, time.Now), diff.Command(env), events.Command(env, time.Now), logs.Command(env), abort.Command(env),
 		sync.Command(env), wait.Command(env), confirm.Command(env), recover.Command(env), cluster.Command(env), initrepo.Command(env),
 		plugin.Command(env, time.Now), version.Command(env), importcommand.Command(env, time.Now),
 		render.Command(env), values.Command(env), check.Command(env, time.Now), policy.Command(time.Now))

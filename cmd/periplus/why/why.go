@@ -10,6 +10,7 @@ import (
 
 	statusv1 "github.com/periplus-fleet/periplus/api/proto/periplus/status/v1"
 	"github.com/periplus-fleet/periplus/cmd/periplus/client"
+	"github.com/periplus-fleet/periplus/cmd/periplus/live"
 	"github.com/periplus-fleet/periplus/cmd/periplus/output"
 )
 
@@ -44,6 +45,11 @@ func Command(env client.Env, now func() time.Time) *cobra.Command {
 				return err
 			}
 			chain(printer, bundle, d, objects, now())
+			if d.GetState() != "Ready" {
+				findings := &statusv1.LiveFindings{}
+				err := hub.Get(ctx, pair+"/live/why", nil, findings)
+				below(printer, findings, err)
+			}
 			return nil
 		},
 	}
@@ -94,5 +100,26 @@ func chain(p *output.Printer, b *statusv1.Bundle, d *statusv1.Delivery, objects 
 			line("", "%s %s/%s %s: %s  [%s]", object.GetKind(), object.GetNamespace(), object.GetName(), object.GetState(), object.GetMessage(),
 				output.Dash(object.GetSource()))
 		}
+	}
+}
+
+// below says what the cluster says, down to the event of a pod. That it cannot be asked is part of the answer.
+func below(p *output.Printer, findings *statusv1.LiveFindings, err error) {
+	if err != nil {
+		fmt.Fprintf(p.Out, "%-8s cannot be asked: %v\n", "cluster", err)
+		return
+	}
+	for _, f := range findings.GetItems() {
+		where := ""
+		if f.GetObject().GetName() != "" {
+			where = live.Ref(f.GetObject()) + ": "
+		}
+		fmt.Fprintf(p.Out, "%-8s %s%s\n", "cluster", where, f.GetMessage())
+		if f.GetAdvice() != "" {
+			fmt.Fprintf(p.Out, "%-8s %s\n", "", f.GetAdvice())
+		}
+	}
+	if findings.GetStaleSeconds() > 0 {
+		fmt.Fprintf(p.Out, "%-8s last known %s ago\n", "", time.Duration(findings.GetStaleSeconds())*time.Second)
 	}
 }
