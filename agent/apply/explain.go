@@ -28,12 +28,17 @@ var refusal = regexp.MustCompile(`cannot (\S+) resource "([^"]*)" in API group "
 
 // Explain turns an API error into one that says what a person can do about it.
 func Explain(err error, account string, request Request) error {
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
+	}
+	secret := request.Sealed || request.ID.Group == "" && request.ID.Kind == "Secret"
+	if refused := admission(err, request, secret); refused != nil {
+		return refused
+	}
+	switch {
 	case apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err):
 		return forbidden(err, account, request.Bundle)
-	case (request.Sealed || request.ID.Group == "" && request.ID.Kind == "Secret") && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err)):
+	case secret && (apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsInternalError(err)):
 		// The server's words may hold the Secret's values.
 		return fmt.Errorf("invalid: the API server refuses the %s; its reasons are not shown, as they may hold values", request.ID.Kind)
 	case apierrors.IsInvalid(err):

@@ -221,7 +221,15 @@ func (p *pass) whole() bool {
 	return len(p.b.failures) == 0 && p.found != nil
 }
 
+// lastWords is how long an agent that is told to end has for writing down what it did.
+const lastWords = 5 * time.Second
+
 func (p *pass) save(ctx context.Context) {
+	if ctx.Err() != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+		defer cancel()
+		ctx = last
+	}
 	if err := p.r.config.Inventory.Save(ctx, p.inv); err != nil {
 		p.problem = err.Error()
 		p.soon(retryAfter(1))
