@@ -4,6 +4,8 @@ package diff
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
@@ -92,5 +94,5 @@ func lines(object *structpb.Struct) ([]string, error) {
 		return nil, nil
 	}
 	text, err := yaml.Marshal(object.AsMap())
-	return difflib.SplitLines(string(text)), err
+	return slices.Collect(strings.Lines(string(text))), err
 }

@@ -67,7 +67,9 @@ func serve(t *testing.T, h hub) (flags []string) {
 			_, _ = w.Write([]byte(`{"code":16,"message":"not signed in"}`))
 			return
 		}
-		mux.ServeHTTP(w, r)
+		if !logsOf(w, r) {
+			mux.ServeHTTP(w, r)
+		}
 	}))
 	t.Cleanup(server.Close)
 	ca := filepath.Join(t.TempDir(), "ca.crt")
