@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -31,6 +32,8 @@ type Cluster struct {
 	config    *rest.Config
 	namespace string
 
+	hears *atomic.Pointer[func(Call)]
+
 	mu      sync.Mutex
 	clients map[string]*Client
 }
@@ -43,7 +46,9 @@ func New(config *rest.Config, namespace string) *Cluster {
 	config.UserAgent = "periplus-agent"
 	// What the server warns of is for those who write manifests; here it would be logged at every apply.
 	config.WarningHandler = rest.NoWarnings{}
-	return &Cluster{config: config, namespace: namespace, clients: map[string]*Client{}}
+	hears := &atomic.Pointer[func(Call)]{}
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return hearing{next, hears} })
+	return &Cluster{config: config, namespace: namespace, hears: hears, clients: map[string]*Client{}}
 }
 
 // Namespace of the agent.

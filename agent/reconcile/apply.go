@@ -69,9 +69,12 @@ func (p *pass) apply(ctx context.Context, todo []*task) {
 			if !t.ready {
 				continue
 			}
-			p.r.slots <- struct{}{}
+			if !p.r.limiter.Take(ctx) {
+				t.err = ctx.Err()
+				continue
+			}
 			running.Go(func() {
-				defer func() { <-p.r.slots }()
+				defer p.r.limiter.Give()
 				p.one(ctx, t)
 			})
 		}

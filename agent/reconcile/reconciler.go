@@ -7,6 +7,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/observe"
+	"github.com/periplus-fleet/periplus/agent/pace"
 	"github.com/periplus-fleet/periplus/agent/tenancy"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -24,9 +26,8 @@ import (
 )
 
 const (
-	// workers are the bundles that are worked on at once, and parallel the calls to the API server over all.
-	workers  = 8
-	parallel = 16
+	// workers are the bundles that are worked on at once.
+	workers = 8
 	// syncTimeout bounds the wait for the first look at what is managed; what is not known then is asked for by name.
 	syncTimeout = 30 * time.Second
 )
@@ -69,7 +70,8 @@ type Reconciler struct {
 	tracker *observe.Tracker
 	lookout *observe.Lookout
 	queue   workqueue.TypedDelayingInterface[string]
-	slots   chan struct{}
+	// limiter bounds the applies that are made at once, over all bundles.
+	limiter *pace.Limiter
 
 	mu      sync.Mutex
 	set     desired.Set
@@ -80,7 +82,7 @@ type Reconciler struct {
 // New makes a reconciler; Run starts it.
 func New(config Config) *Reconciler {
 	return &Reconciler{
-		config: config, slots: make(chan struct{}, parallel), index: newIndex(), bundles: map[string]*bundle{},
+		config: config, limiter: pace.New(time.Now), index: newIndex(), bundles: map[string]*bundle{},
 		queue: workqueue.NewTypedDelayingQueue[string](),
 	}
 }
@@ -89,6 +91,7 @@ func New(config Config) *Reconciler {
 func (r *Reconciler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.config.Cluster.Hear(r.heard)
 	tracker := observe.New(ctx, r.config.Cluster, r.config.Log, r.queue.Add)
 	tracker.Recovered = r.recovered
 	lookout := observe.NewLookout(ctx, r.config.Cluster, r.config.Mapper, r.queue.Add)
@@ -112,6 +115,17 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	tracker.Wait()
 	lookout.Wait()
 	return nil
+}
+
+// heard learns from calls how many more the API server takes at once. How long reads take says little: their answers differ
+// in size, and watches last.
+func (r *Reconciler) heard(call kube.Call) {
+	switch {
+	case call.Status == http.StatusTooManyRequests:
+		r.limiter.Saw(pace.Sample{Throttled: true, RetryAfter: call.RetryAfter})
+	case call.Method == http.MethodPatch && call.Status != 0:
+		r.limiter.Saw(pace.Sample{Latency: call.Latency})
+	}
 }
 
 func (r *Reconciler) work(ctx context.Context) {
