@@ -47,6 +47,7 @@ func steps() []step {
 		{"move", time.Minute, move},
 		{"sealed", 2 * time.Minute, sealed},
 		{"hooks", 2 * time.Minute, hooks},
+		{"rollback", 2 * time.Minute, rollback},
 		{"rest", 3 * time.Minute, rest},
 		{"upgrade", 3 * time.Minute, upgrade},
 		{"add-cluster", 3 * time.Minute, addCluster},
