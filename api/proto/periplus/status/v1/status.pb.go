@@ -2190,7 +2190,7 @@ type Delivery struct {
 	AssignedCommit string `protobuf:"bytes,9,opt,name=assigned_commit,json=assignedCommit,proto3" json:"assigned_commit,omitempty"`
 	// Name of the bundle's target that matched.
 	Target string `protobuf:"bytes,10,opt,name=target,proto3" json:"target,omitempty"`
-	// Ready, Progressing, Applying, Pending, Failed, Waiting, Held, Removing, Unknown.
+	// Ready, Progressing, Applying, Pending, Failed, RolledBack, Waiting, Held, Removing, Unknown.
 	State string `protobuf:"bytes,11,opt,name=state,proto3" json:"state,omitempty"`
 	// Held, Suspended, RenderFailed, TargetError, RemovalHeld, Relearning; empty when nothing holds it.
 	Reason  string                 `protobuf:"bytes,12,opt,name=reason,proto3" json:"reason,omitempty"`
