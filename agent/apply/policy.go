@@ -151,7 +151,7 @@ func decodeFields(entry metav1.ManagedFieldsEntry) *fieldpath.Set {
 	set := &fieldpath.Set{}
 	if entry.FieldsV1 != nil {
 		// What cannot be read is nobody's.
-		_ = set.FromJSON(strings.NewReader(string(entry.FieldsV1.Raw)))
+		_ = set.FromJSON(entry.FieldsV1.GetRawReader())
 	}
 	return set
 }
@@ -209,6 +209,6 @@ func encodeFields(entry *metav1.ManagedFieldsEntry, set *fieldpath.Set) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the fields of %q: %w", entry.Manager, err)
 	}
-	entry.FieldsV1 = &metav1.FieldsV1{Raw: raw}
+	entry.FieldsV1 = metav1.NewFieldsV1(string(raw))
 	return nil
 }

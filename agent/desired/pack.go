@@ -110,11 +110,11 @@ func splitDigests(text string) []content.Digest {
 var (
 	encoders = sync.Pool{New: func() any {
 		encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(1<<20))
-		return pooled[*zstd.Encoder]{encoder, err}
+		return &pooled[*zstd.Encoder]{encoder, err}
 	}}
 	decoders = sync.Pool{New: func() any {
 		decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(64<<20))
-		return pooled[*zstd.Decoder]{decoder, err}
+		return &pooled[*zstd.Decoder]{decoder, err}
 	}}
 )
 
@@ -125,7 +125,7 @@ type pooled[T any] struct {
 
 // Compress is zstd in one frame, with little memory.
 func Compress(data []byte) ([]byte, error) {
-	p := encoders.Get().(pooled[*zstd.Encoder])
+	p := encoders.Get().(*pooled[*zstd.Encoder])
 	if p.err != nil {
 		return nil, fmt.Errorf("cannot compress: %w", p.err)
 	}
@@ -135,7 +135,7 @@ func Compress(data []byte) ([]byte, error) {
 
 // Decompress reads what Compress wrote, up to 64 MiB.
 func Decompress(data []byte) ([]byte, error) {
-	p := decoders.Get().(pooled[*zstd.Decoder])
+	p := decoders.Get().(*pooled[*zstd.Decoder])
 	if p.err != nil {
 		return nil, fmt.Errorf("cannot decompress: %w", p.err)
 	}

@@ -93,9 +93,13 @@ func TestARolloutIsAFewMessagesASecond(t *testing.T) {
 	go func() { ended <- client.Run(ctx) }()
 	defer func() {
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Errorf("the link ended: %v", err)
+		}
 		server.Stop()
-		<-served
+		if err := <-served; err != nil {
+			t.Errorf("the hub ended: %v", err)
+		}
 	}()
 	until(t, "the hub welcomes the agent", client.Connected)
 	// Of a Deployment of 100 pods each changes its status a few times.

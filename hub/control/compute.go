@@ -254,7 +254,8 @@ func (b plannedBundle) asksFacts() bool {
 // options say how the agent treats the bundle.
 func options(spec v1alpha1.BundleSpec, key delivery.Key) *linkv1.Options {
 	out := &linkv1.Options{ServiceAccountName: spec.ServiceAccountName, DefaultNamespace: spec.Namespace, DriftMode: string(spec.Drift.Mode),
-		OnFailure: string(spec.OnFailure), PruneBudgetObjects: pruneObjects, PruneBudgetPercent: prunePercent}
+		OnFailure: string(spec.OnFailure), PruneBudgetObjects: pruneObjects, PruneBudgetPercent: prunePercent,
+		Orphan: spec.Prune.OnRemoval == v1alpha1.RemovalOrphan}
 	if out.GetDriftMode() == "" {
 		out.DriftMode = string(v1alpha1.DriftCorrect)
 	}

@@ -124,7 +124,11 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 		}
 	}
 	c.objects(spec)
-	c.later(spec)
+	switch spec.Prune.OnRemoval {
+	case "", v1alpha1.RemovalDelete, v1alpha1.RemovalOrphan:
+	default:
+		c.refuse("spec.prune.onRemoval", "must be Delete or Orphan, not %q", spec.Prune.OnRemoval)
+	}
 	switch spec.OnFailure {
 	case "", v1alpha1.FailureHold, v1alpha1.FailureRollback:
 	default:
@@ -141,13 +145,6 @@ func (c bundleCheck) behaviour(spec v1alpha1.BundleSpec) {
 	}
 	if problems := validation.IsDNS1123Subdomain(spec.ServiceAccountName); spec.ServiceAccountName != "" && len(problems) > 0 {
 		c.refuse("spec.serviceAccountName", "%q is no name: %s", spec.ServiceAccountName, problems[0])
-	}
-}
-
-// later refuses what this version does not carry out.
-func (c bundleCheck) later(spec v1alpha1.BundleSpec) {
-	if spec.Prune.OnRemoval != "" {
-		c.refuse("spec.prune.onRemoval", "onRemoval "+notYet)
 	}
 }
 

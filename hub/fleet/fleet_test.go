@@ -154,6 +154,7 @@ func TestReadRefuses(t *testing.T) {
 		"BadExpression":    {reason: "Expressions are compiled at commit.", changes: bundle("set: [{target: {}, pointer: /a, value: {b: ['${{ clster.name }}']}}]"), want: []string{"bundles/web/bundle.yaml:6: spec.set[0].value.b[0]"}},
 		"BadPointer":       {reason: "A pointer starts with a slash.", changes: bundle("set: [{target: {}, pointer: a, value: 1}]"), want: []string{"bundles/web/bundle.yaml:6: spec.set[0].pointer"}},
 		"SuspendForever":   {reason: "A suspension ends.", changes: bundle("suspend: {reason: x}"), want: []string{"bundles/web/bundle.yaml:6: spec.suspend.until"}},
+		"OnRemoval":        {reason: "One of two words.", changes: bundle("prune: {onRemoval: Keep}"), want: []string{"bundles/web/bundle.yaml:6: spec.prune.onRemoval"}},
 		"Percent":          {reason: "Ranges are checked.", changes: bundle("prune: {budget: {percent: 101}}"), want: []string{"bundles/web/bundle.yaml:6: spec.prune.budget.percent"}},
 		"OtherNamespace":   {reason: "The namespace is the FleetRepo's.", changes: files{"clusters/x.yaml": "kind: FleetCluster\nmetadata: {name: x, namespace: other}\n"}, want: []string{"clusters/x.yaml:3: metadata.namespace"}},
 		"Status":           {reason: "Status is not declared.", changes: files{"clusters/x.yaml": "kind: FleetCluster\nmetadata: {name: x}\nstatus: {}\n"}, want: []string{"clusters/x.yaml:4: status"}},

@@ -179,6 +179,8 @@ func (c Change) into(d *delivery.Delivery, generation uint64) {
 	if c.Tombstone != nil {
 		stone := *c.Tombstone
 		stone.Generation = generation
+		// What the bundle said of its removal was said while it was there: the entry that ends says it.
+		stone.Orphan = stone.Orphan || d.Assigned.Options.GetOrphan()
 		if d.Tombstone != nil && d.Tombstone.Orphan == stone.Orphan && d.Tombstone.Confirmed == stone.Confirmed {
 			stone = *d.Tombstone
 		}

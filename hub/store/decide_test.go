@@ -113,6 +113,19 @@ func TestPreviousIsWhatWasReady(t *testing.T) {
 	})
 }
 
+func TestABundleSaysWhatItsRemovalLeaves(t *testing.T) {
+	each(t, func(w *world) {
+		w.clusters("a")
+		keeps := assignment(w.revision("1"), "Correct")
+		keeps.Options.Orphan = true
+		w.apply(store.Change{ClusterUID: "uid-a", Bundle: "fleet/x", Assigned: keeps}, assign("a", "fleet/y", w.revision("2")))
+		w.apply(leave("a", "fleet/x"), leave("a", "fleet/y"))
+		if !w.delivery("a", "fleet/x").Tombstone.Orphan || w.delivery("a", "fleet/y").Tombstone.Orphan {
+			w.Error("the tombstone does not say what the entry said")
+		}
+	})
+}
+
 func TestOneProcessLeads(t *testing.T) {
 	each(t, func(w *world) {
 		other := w.another()

@@ -143,7 +143,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 				return errors.New("there is no violation rule")
 			}
 		case !isLibrary(own):
-			return fmt.Errorf("the package of libs[%d] is %s: it must begin with lib.", i-1, own)
+			return fmt.Errorf("the package of libs[%d] is %s, and must stand below lib", i-1, own)
 		}
 		if err := t.admit(m, own); err != nil {
 			return err
