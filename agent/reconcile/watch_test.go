@@ -83,8 +83,9 @@ func TestForeignObjectsCostNothing(t *testing.T) {
 	m.ready("fleet/a")
 	start := w.received.Load() - before
 	t.Logf("%d foreign ConfigMaps: %d bytes received while they were made and one drift was repaired, %d at a start", count, while, start)
-	// A drift and its repair are a few objects of a few KB; nothing of it is for the foreign ones.
-	if while > 32<<10 || start > 256<<10 {
+	// A drift and its repair are a few KB. The rest of what is allowed for is of other tests, whose objects bear the label too and
+	// go meanwhile; the foreign ones would be 2 MB.
+	if while > 256<<10 || start > 256<<10 {
 		t.Errorf("received %d and %d bytes", while, start)
 	}
 }
