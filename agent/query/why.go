@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/periplus-fleet/periplus/agent/diagnose"
+	"github.com/periplus-fleet/periplus/agent/inventory"
+	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/observe"
 	"github.com/periplus-fleet/periplus/api/content"
 	linkv1 "github.com/periplus-fleet/periplus/api/proto/periplus/link/v1"
@@ -111,4 +113,10 @@ func (s *scope) around(ctx context.Context, t *target) (diagnose.Sources, error)
 			Message: e.GetMessage(), LastSeen: e.GetLast().AsTime()})
 	}
 	return sources, err
+}
+
+// Around reads what there is about an object of the inventory, for diagnose: its pods, and the events of all that it owns.
+func Around(ctx context.Context, client *kube.Client, mapper *kube.Mapper, record inventory.Record) (diagnose.Sources, error) {
+	s := &scope{client: client, mapper: mapper}
+	return s.around(ctx, &target{id: record.ObjectID, resource: record.Reach(), record: record, recorded: true, uid: record.UID})
 }

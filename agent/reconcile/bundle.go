@@ -22,6 +22,7 @@ type bundle struct {
 	drifts   map[content.ObjectID]drift
 	told     map[content.ObjectID]string
 	since    map[content.ObjectID]exceptionSince
+	reasons  map[content.ObjectID]reason
 	// progressing is since when the bundle is applied and not ready.
 	progressing time.Time
 	// wave that is waited for.
@@ -71,7 +72,7 @@ type confirmation struct {
 
 func newBundle(name string) *bundle {
 	return &bundle{name: name, failures: map[content.ObjectID]failure{}, repairs: map[content.ObjectID]repair{}, drifts: map[content.ObjectID]drift{},
-		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}}
+		told: map[content.ObjectID]string{}, since: map[content.ObjectID]exceptionSince{}, reasons: map[content.ObjectID]reason{}}
 }
 
 func (b *bundle) entangled() bool {

@@ -46,6 +46,7 @@ func (p *pass) report(ctx context.Context) {
 		p.removed(ctx)
 		return
 	}
+	p.lookInto(ctx)
 	status := p.status()
 	p.judgeRevision(ctx, status)
 	p.publish(status)
@@ -181,11 +182,13 @@ func (t *tally) item(item content.Item) {
 	case live.Health == observe.Ready:
 		counts.Ready++
 	case live.Health == observe.Failed:
-		t.except(f.id, "unhealthy", live.Message)
-		t.fail(f.id, live.Message)
+		message := t.p.reason(f.id, live.Message)
+		t.except(f.id, "unhealthy", message)
+		t.fail(f.id, message)
 	default:
-		t.except(f.id, "progressing", live.Message)
-		t.unready(item, f.id, live.Message)
+		message := t.p.reason(f.id, live.Message)
+		t.except(f.id, "progressing", message)
+		t.unready(item, f.id, message)
 	}
 }
 
