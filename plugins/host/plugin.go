@@ -124,10 +124,10 @@ func (p *Plugin) judge(ctx, callContext context.Context, proc *process, err erro
 		return nil
 	}
 	switch {
-	case ctx.Err() != nil:
+	case over(ctx) != nil:
 		proc.kill(errStopped)
-		return &Error{Type: p.spec.Type, Name: p.spec.Name, Err: ctx.Err()}
-	case callContext.Err() != nil:
+		return &Error{Type: p.spec.Type, Name: p.spec.Name, Err: over(ctx)}
+	case over(callContext) != nil:
 		proc.kill(fmt.Errorf("killed: it gave no answer within %s", p.spec.Timeout))
 		<-proc.run.done
 		return p.fault(proc.run.why())
@@ -144,6 +144,18 @@ func (p *Plugin) judge(ctx, callContext context.Context, proc *process, err erro
 		return p.fault(fmt.Errorf("its answer is larger than %s", size(int64(p.spec.MaxAnswer))))
 	}
 	return &Error{Type: p.spec.Type, Name: p.spec.Name, Err: wire.FromStatus(err)}
+}
+
+// over says what ended ctx. The plugin's side keeps the deadline too, and its answer to that may be here before the timer
+// of this side's context has fired.
+func over(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !deadline.After(time.Now()) {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 func (p *Plugin) fault(err error) error {
@@ -255,10 +267,10 @@ func (p *Plugin) failed(cause error) {
 	}
 	p.failures++
 	p.crashes++
-	wait := backOff(p.failures)
+	inARow, wait := p.failures, backOff(p.failures)
 	p.notBefore = time.Now().Add(wait)
 	p.mu.Unlock()
-	p.log.Error("the plugin failed", "error", cause, "failuresInARow", p.failures, "nextStartIn", wait.Round(time.Millisecond))
+	p.log.Error("the plugin failed", "error", cause, "failuresInARow", inARow, "nextStartIn", wait.Round(time.Millisecond))
 }
 
 // backOff after so many failures in a row, with jitter.
