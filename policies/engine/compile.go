@@ -26,6 +26,8 @@ type Policy struct {
 	// Digest of the package's files and of the library files that it uses.
 	Digest string
 	Reads  Reads
+	// Builtins are the names of the built-in functions that it calls, sorted.
+	Builtins []string
 	// Frozen says why a newer version was refused; "" when this is the newest.
 	Frozen string
 	// File and Line of the package.
@@ -113,7 +115,7 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, regoRefusal(own[0].Path, compiler.Errors)
 	}
-	p.Reads = readsOf(compiler.Modules)
+	p.Reads, p.Builtins = readsOf(compiler.Modules), builtinsOf(compiler)
 	p.Digest = digestOf(used)
 	var wanted []string
 	for _, rule := range []string{"deny", "warn"} {
@@ -131,6 +133,16 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 		return nil, regoRefusal(own[0].Path, err)
 	}
 	return p, nil
+}
+
+// builtinsOf what was compiled.
+func builtinsOf(compiler *ast.Compiler) []string {
+	var names []string
+	for _, b := range compiler.Required.Builtins {
+		names = append(names, b.Name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 func prepare(compiler *ast.Compiler, query string) (rego.PreparedEvalQuery, rego.EvalOption, error) {

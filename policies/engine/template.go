@@ -27,6 +27,7 @@ type template struct {
 	shared rego.EvalOption
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
+	builtins        []string
 }
 
 // gatekeeperTarget is the only target whose input is known.
@@ -154,7 +155,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 	if compiler.Compile(modules); compiler.Failed() {
 		return compiler.Errors
 	}
-	t.time = readsOf(compiler.Modules).Time
+	t.time, t.builtins = readsOf(compiler.Modules).Time, builtinsOf(compiler)
 	var err error
 	t.query, t.shared, err = prepare(compiler, "data."+entry+".violation")
 	return err
