@@ -40,49 +40,60 @@ func PrepareAdmission(a Admission, defaultNamespace string) (*Object, error) {
 	return o, nil
 }
 
-// review is what Gatekeeper's templates read as input.review; it is made once for all of them.
+// review is what Gatekeeper's templates read as input.review; it is made once for all of them, around the object as it was
+// converted already.
 func (o *Object) review() (*ast.Term, error) {
-	o.once.Do(func() {
-		version, _ := o.raw["apiVersion"].(string)
-		if _, after, grouped := strings.Cut(version, "/"); grouped {
-			version = after
-		}
-		review := map[string]any{"kind": map[string]any{"group": o.ID.Group, "version": version, "kind": o.ID.Kind}, "name": o.ID.Name,
-			"operation": o.operation, "object": o.raw}
-		if o.ID.Namespace != "" {
-			review["namespace"] = o.ID.Namespace
-		}
-		if o.old != nil {
-			review["oldObject"] = o.old
-		}
-		if o.user != nil {
-			review["userInfo"] = o.user
-		}
-		if o.namespace != nil {
-			review["namespaceObject"] = o.namespace
-			review["_unstable"] = map[string]any{"namespace": o.namespace}
-		}
-		value, err := ast.InterfaceToValue(review)
-		if err != nil {
-			o.reviewError = fmt.Errorf("cannot convert %s: %w", o.ID, err)
-			return
-		}
-		o.reviewTerm = ast.NewTerm(value)
-	})
+	o.once.Do(func() { o.reviewTerm, o.reviewError = o.request() })
 	return o.reviewTerm, o.reviewError
 }
 
+func (o *Object) request() (*ast.Term, error) {
+	version, _ := o.raw["apiVersion"].(string)
+	if _, after, grouped := strings.Cut(version, "/"); grouped {
+		version = after
+	}
+	review := ast.NewObject(ast.Item(keyKind, ast.ObjectTerm(ast.Item(keyGroup, ast.StringTerm(o.ID.Group)), ast.Item(keyVersion, ast.StringTerm(version)),
+		ast.Item(keyKind, ast.StringTerm(o.ID.Kind)))), ast.Item(keyName, ast.StringTerm(o.ID.Name)), ast.Item(keyOperation, ast.StringTerm(o.operation)),
+		ast.Item(keyObject, o.whole))
+	if o.ID.Namespace != "" {
+		review.Insert(keyNamespace, ast.StringTerm(o.ID.Namespace))
+	}
+	for _, more := range []struct {
+		key   *ast.Term
+		value map[string]any
+	}{{keyOldObject, o.old}, {keyUserInfo, o.user}, {keyNamespaceObject, o.namespace}} {
+		if more.value == nil {
+			continue
+		}
+		converted, err := ast.InterfaceToValue(more.value)
+		if err != nil {
+			return nil, fmt.Errorf("cannot convert the request for %s: %w", o.ID, err)
+		}
+		review.Insert(more.key, ast.NewTerm(converted))
+		if more.key == keyNamespaceObject {
+			review.Insert(keyUnstable, ast.ObjectTerm(ast.Item(keyNamespace, ast.NewTerm(converted))))
+		}
+	}
+	return ast.NewTerm(review), nil
+}
+
+var (
+	keyVersion, keyOperation, keyOldObject = ast.StringTerm("version"), ast.StringTerm("operation"), ast.StringTerm("oldObject")
+	keyUserInfo, keyNamespaceObject        = ast.StringTerm("userInfo"), ast.StringTerm("namespaceObject")
+	keyUnstable, keyReview, keyInventory   = ast.StringTerm("_unstable"), ast.StringTerm("review"), ast.StringTerm("inventory")
+)
+
 // admission is the input of a Gatekeeper template.
-func (o *Object) admission(t *template, parameters *ast.Term) (ast.Value, error) {
+func (o *Object) admission(t *template, parameters *ast.Term) (*ast.Term, error) {
 	review, err := o.review()
 	if err != nil {
 		return nil, err
 	}
-	items := [][2]*ast.Term{ast.Item(ast.StringTerm("review"), review), ast.Item(ast.StringTerm("parameters"), parameters)}
+	items := [][2]*ast.Term{ast.Item(keyReview, review), ast.Item(keyParameters, parameters)}
 	if t.inventory && o.inventory != nil {
-		items = append(items, ast.Item(ast.StringTerm("inventory"), ast.NewTerm(o.inventory)))
+		items = append(items, ast.Item(keyInventory, ast.NewTerm(o.inventory)))
 	}
-	return ast.NewObject(items...), nil
+	return ast.ObjectTerm(items...), nil
 }
 
 func (o *Object) labels(object map[string]any) labels.Set {

@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
@@ -25,12 +26,13 @@ var (
 	}
 )
 
-func capabilities() *ast.Capabilities {
+// capabilities of policies. The compiler only reads them, so one serves all.
+var capabilities = sync.OnceValue(func() *ast.Capabilities {
 	c := ast.CapabilitiesForThisVersion()
 	c.AllowNet = []string{}
 	c.Builtins = slices.DeleteFunc(slices.Clone(c.Builtins), func(b *ast.Builtin) bool { return !allowed(b.Name) })
 	return c
-}
+})
 
 func allowed(name string) bool {
 	return slices.Contains(allowedNames, name) ||

@@ -2,19 +2,16 @@ package engine
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
@@ -36,11 +33,8 @@ type Policy struct {
 
 	paths []string
 	rules map[string]*ast.Location
-	query rego.PreparedEvalQuery
-	// shared is the transaction of the query's store, which is empty and never written: one serves all evaluations.
-	shared rego.EvalOption
-	// single is the rule that the query asks for by itself; "" where it gives deny and warn together.
-	single string
+	// queries are the rules that are asked, in order.
+	queries []query
 	// constraint is set where the policy is one of Gatekeeper's.
 	constraint *constraint
 }
@@ -94,7 +88,19 @@ func regoRefusal(file string, err error) error {
 	return refuse(file, 0, "", "cannot compile: %s", oneLine(err.Error()))
 }
 
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+// oneLine of a text; most are one already.
+func oneLine(text string) string {
+	space := true
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= utf8.RuneSelf, c < ' ', c == ' ' && space:
+			return strings.Join(strings.Fields(text), " ")
+		default:
+			space = c == ' '
+		}
+	}
+	return strings.TrimSuffix(text, " ")
+}
 
 // compile makes a policy of the files of one package; libraries are all files whose package begins with lib.
 func compile(name string, own, libraries []*module) (p *Policy, err error) {
@@ -117,20 +123,15 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 	}
 	p.Reads, p.Builtins = readsOf(compiler.Modules), builtinsOf(compiler)
 	p.Digest = digestOf(used)
-	var wanted []string
 	for _, rule := range []string{"deny", "warn"} {
-		if p.rules[rule] != nil {
-			wanted = append(wanted, fmt.Sprintf("%q: data.%s.%s", rule, name, rule))
+		if p.rules[rule] == nil {
+			continue
 		}
-	}
-	query := "{" + strings.Join(wanted, ", ") + "}"
-	if len(p.rules) == 1 {
-		p.single = slices.Collect(maps.Keys(p.rules))[0]
-		query = fmt.Sprintf("data.%s.%s", name, p.single)
-	}
-	p.query, p.shared, err = prepare(compiler, query)
-	if err != nil {
-		return nil, regoRefusal(own[0].Path, err)
+		q, err := newQuery(compiler, own[0].parsed.Package.Path, rule)
+		if err != nil {
+			return nil, regoRefusal(own[0].Path, err)
+		}
+		p.queries = append(p.queries, q)
 	}
 	return p, nil
 }
@@ -143,16 +144,6 @@ func builtinsOf(compiler *ast.Compiler) []string {
 	}
 	slices.Sort(names)
 	return names
-}
-
-func prepare(compiler *ast.Compiler, query string) (rego.PreparedEvalQuery, rego.EvalOption, error) {
-	ctx, store := context.Background(), inmem.New()
-	transaction, err := store.NewTransaction(ctx)
-	if err != nil {
-		return rego.PreparedEvalQuery{}, nil, err
-	}
-	prepared, err := rego.New(rego.Compiler(compiler), rego.Query(query), rego.Store(store), rego.Transaction(transaction)).PrepareForEval(ctx)
-	return prepared, rego.EvalTransaction(transaction), err
 }
 
 // describe reads METADATA and finds the deny and warn rules.

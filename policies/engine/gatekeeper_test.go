@@ -85,32 +85,3 @@ func TestConstraintsFreeze(t *testing.T) {
 		})
 	}
 }
-
-// BenchmarkNothing is policy/nothing: an object of a kind that none of 200 constraints is about.
-func BenchmarkNothing(b *testing.B) {
-	source := Source{Gatekeeper: []Manifest{ownerTemplate(b, violates)}}
-	for i := range 200 {
-		c := ownerConstraint(b, "{match: {kinds: [{apiGroups: [apps], kinds: [Deployment]}]}}")
-		c.Object["metadata"] = map[string]any{"name": strings.Repeat("x", i+1)}
-		source.Gatekeeper = append(source.Gatekeeper, c)
-	}
-	s, refusals := Load(source, nil)
-	if len(refusals) > 0 {
-		b.Fatal(refusals)
-	}
-	r, err := s.Reviewer(Cluster{}, "", PointGate, now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	o := object("v1", "ConfigMap", "c", nil)
-	b.ReportAllocs()
-	for b.Loop() {
-		prepared, err := Prepare(o, "")
-		if err != nil {
-			b.Fatal(err)
-		}
-		if found, err := r.Review(context.Background(), prepared, "", nil); err != nil || len(found) > 0 {
-			b.Fatal(found, err)
-		}
-	}
-}

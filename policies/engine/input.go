@@ -17,6 +17,8 @@ import (
 type Object struct {
 	ID    content.ObjectID
 	items [][2]*ast.Term
+	// whole is the object's term.
+	whole *ast.Term
 	// secrets are texts that no message may show.
 	secrets *strings.Replacer
 
@@ -58,8 +60,8 @@ func Prepare(object map[string]any, defaultNamespace string) (*Object, error) {
 	if !is {
 		return nil, fmt.Errorf("cannot convert %s: it is no object", id)
 	}
-	prepared := &Object{ID: id, raw: bare, items: make([][2]*ast.Term, 0, 11)}
-	prepared.items = append(prepared.items, ast.Item(keyObject, ast.NewTerm(whole)), ast.Item(keyKind, ast.StringTerm(id.Kind)),
+	prepared := &Object{ID: id, raw: bare, whole: ast.NewTerm(whole), items: make([][2]*ast.Term, 0, 11)}
+	prepared.items = append(prepared.items, ast.Item(keyObject, prepared.whole), ast.Item(keyKind, ast.StringTerm(id.Kind)),
 		ast.Item(keyGroup, ast.StringTerm(id.Group)), ast.Item(keyName, ast.StringTerm(id.Name)), ast.Item(keyNamespace, ast.StringTerm(id.Namespace)))
 	where, runs := podPaths[id.Kind+"."+id.Group]
 	if !runs {
@@ -206,9 +208,9 @@ func containers(pod ast.Object) *ast.Array {
 }
 
 // with completes the input for one policy on one cluster.
-func (o *Object) with(parameters, cluster, commit *ast.Term) ast.Value {
+func (o *Object) with(parameters, cluster, commit *ast.Term) *ast.Term {
 	items := make([][2]*ast.Term, 0, len(o.items)+3)
 	items = append(items, o.items...)
 	items = append(items, ast.Item(keyParameters, parameters), ast.Item(keyCluster, cluster), ast.Item(keyCommit, commit))
-	return ast.NewObject(items...)
+	return ast.ObjectTerm(items...)
 }

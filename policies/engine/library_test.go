@@ -2,16 +2,11 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/open-policy-agent/opa/v1/rego"
 )
 
 func libraryFiles(t testing.TB) []File {
@@ -57,23 +52,23 @@ func TestIndexingChangesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		review := func(options ...rego.EvalOption) []Finding {
+		review := func(o options) []Finding {
 			r, err := s.Reviewer(Cluster{}, "", PointGate, now)
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.options = options
+			r.options = o
 			findings, err := r.Review(context.Background(), prepared, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return findings
 		}
-		with, without := review(), review(rego.EvalRuleIndexing(false), rego.EvalEarlyExit(false))
+		with, without := review(options{}), review(options{unindexed: true, uncached: true})
 		if diff := cmp.Diff(without, with); diff != "" {
 			t.Errorf("object %d: -without +with index:\n%s", i, diff)
 		}
-		if diff := cmp.Diff(with, review()); diff != "" {
+		if diff := cmp.Diff(with, review(options{})); diff != "" {
 			t.Errorf("object %d: a second review differs:\n%s", i, diff)
 		}
 		found += len(with)
@@ -81,48 +76,4 @@ func TestIndexingChangesNothing(t *testing.T) {
 	if found < 50 {
 		t.Errorf("the corpus has %d findings only: it proves nothing", found)
 	}
-}
-
-// BenchmarkReview is policy/review: a Pod against 50 policies of which 10 can match, with 200 bindings.
-func BenchmarkReview(b *testing.B) {
-	var source Source
-	for i := range 50 {
-		kind := "[ConfigMap]"
-		if i%5 == 0 {
-			kind = "[Pod]"
-		}
-		name := fmt.Sprintf("p%d", i)
-		source.Modules = append(source.Modules, policy(name, strings.Join([]string{
-			"deny contains msg if {", "\tsome c in input.containers", "\tnot approved(c.image)",
-			"\tmsg := sprintf(\"image %q\", [c.image])", "}", "",
-			"approved(image) if {", "\tsome prefix in input.parameters.registries", "\tstartswith(image, prefix)", "}"}, "\n"),
-			"kinds: "+kind, "parameters: {registries: [registry.example.com/]}"))
-		for j := range 4 {
-			source.Bindings = append(source.Bindings, bind(fmt.Sprintf("b%d-%d", i, j), name, map[string]string{"n": fmt.Sprint(j)}, "warn", nil))
-		}
-	}
-	s, refusals := Load(source, nil)
-	if len(refusals) > 0 {
-		b.Fatal(refusals)
-	}
-	r, err := s.Reviewer(Cluster{Labels: map[string]string{"n": "1"}}, "", PointGate, now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	pod := corpus()[0]
-	b.ReportAllocs()
-	var took []time.Duration
-	for b.Loop() {
-		started := time.Now()
-		prepared, err := Prepare(pod, "")
-		if err != nil {
-			b.Fatal(err)
-		}
-		if _, err := r.Review(context.Background(), prepared, "", nil); err != nil {
-			b.Fatal(err)
-		}
-		took = append(took, time.Since(started))
-	}
-	slices.Sort(took)
-	b.ReportMetric(float64(took[len(took)*99/100]), "p99-ns")
 }

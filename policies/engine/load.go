@@ -26,7 +26,8 @@ type Snapshot struct {
 	// templates of Gatekeeper by kind.
 	templates map[string]*template
 
-	index index
+	nothing nothing
+	index   index
 	// bound and exempt are the bindings and exemptions by policy, in the order of their names.
 	bound  map[string][]*binding
 	exempt map[string][]*exemption
@@ -38,7 +39,7 @@ func Load(source Source, previous *Snapshot) (*Snapshot, []v1alpha1.Refusal) {
 	if previous == nil {
 		previous = &Snapshot{}
 	}
-	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}}
+	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}, nothing: newNothing()}
 	var refusals refusalList
 	s.loadPolicies(source.Modules, previous, &refusals)
 	s.loadGatekeeper(source.Gatekeeper, previous, &refusals)

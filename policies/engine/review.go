@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/metrics"
-	"github.com/open-policy-agent/opa/v1/rego"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -37,9 +35,7 @@ type Reviewer struct {
 	terms    map[string]*boundPolicy
 	// clusterTerm and commitTerm are shared by all inputs.
 	clusterTerm, commitTerm *ast.Term
-	options                 []rego.EvalOption
-	// atTime makes the reviewer's time that of evaluations.
-	atTime rego.EvalOption
+	options                 options
 }
 
 // boundPolicy is a policy as it stands on the reviewer's cluster.
@@ -75,7 +71,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 	if err != nil {
 		return nil, fmt.Errorf("cannot convert the fields of cluster %q: %w", cluster.Name, err)
 	}
-	r := &Reviewer{atTime: rego.EvalTime(now), snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
+	r := &Reviewer{snapshot: s, cluster: cluster, point: point, now: now, terms: map[string]*boundPolicy{},
 		clusterTerm: ast.NewTerm(converted), commitTerm: ast.StringTerm(commit)}
 	parameters := map[string]*ast.Term{}
 	for _, p := range s.Policies() {
@@ -112,7 +108,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 // Review is Snapshot.Review for a prepared object. With a cache and a digest of the object, verdicts are shared.
 func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, cache Cache) ([]Finding, error) {
 	var all []Finding
-	w := newWork(ctx)
+	w := newWork(ctx, r)
 	defer w.end()
 	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
 		if !slices.Contains(p.Metadata.Points, r.point) {
@@ -190,45 +186,51 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 	if err != nil {
 		return failed("%v", err), false, nil
 	}
-	var builtinErrors []topdown.Error
-	options := append([]rego.EvalOption{rego.EvalParsedInput(input), r.atTime,
-		rego.EvalExternalCancel(w.cancel()), silent, asTerms, p.shared,
-		rego.EvalBuiltinErrorList(&builtinErrors)}, r.options...)
-	// The evaluation gets no deadline through its context: it would watch that with a goroutine of its own.
-	results, err := p.query.Eval(w.background, options...)
-	switch {
-	case w.ctx.Err() != nil:
-		return nil, false, context.Cause(w.ctx)
-	case err != nil && w.expired():
-		return failed("policy %q did not finish within the %s that a review has", p.Name, evaluationLimit), false, nil
-	case err != nil:
-		return failed("cannot evaluate policy %q: %v", p.Name, err), true, nil
+	for i := range p.queries {
+		q := &p.queries[i]
+		w.errs = nil
+		value, err := q.ask(w, input, r.now)
+		switch {
+		case w.ctx.Err() != nil:
+			return nil, false, context.Cause(w.ctx)
+		case err != nil && w.expired():
+			return failed("policy %q did not finish within the %s that a review has", p.Name, evaluationLimit), false, nil
+		case err != nil:
+			return failed("cannot evaluate policy %q: %v", p.Name, err), true, nil
+		}
+		findings = p.read(findings, q.rule, value, w.errs, object)
 	}
-	return p.read(results, builtinErrors, object), true, nil
+	if len(findings) > 1 {
+		findings = sorted(findings)
+	}
+	return findings, true, nil
 }
 
 // input of the policy: Gatekeeper's have their own.
-func (p *boundPolicy) input(w *work, object *Object, r *Reviewer) (ast.Value, error) {
+func (p *boundPolicy) input(w *work, object *Object, r *Reviewer) (*ast.Term, error) {
 	if p.constraint != nil {
 		return object.admission(p.constraint.template, p.parameters)
 	}
 	input, known := w.inputs[p.parameters]
 	if !known {
 		input = object.with(p.parameters, r.clusterTerm, r.commitTerm)
+		if w.inputs == nil {
+			w.inputs = map[*ast.Term]*ast.Term{}
+		}
 		w.inputs[p.parameters] = input
 	}
 	return input, nil
 }
 
-// read turns the deny and warn sets into findings.
-func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error, object *Object) []Finding {
-	var findings []Finding
-	if len(results) == 1 && len(results[0].Expressions) == 1 {
-		answer, _ := results[0].Expressions[0].Value.(*ast.Term)
-		for _, rule := range rulesInOrder {
-			if set := p.set(answer, rule); set != nil {
-				set.Foreach(func(entry *ast.Term) { findings = append(findings, p.found(rule, entry, object)) })
-			}
+// read turns a rule's set into findings.
+func (p *boundPolicy) read(findings []Finding, rule string, value *ast.Term, builtinErrors []topdown.Error, object *Object) []Finding {
+	set, is := ast.Set(nil), false
+	if value != nil {
+		set, is = value.Value.(ast.Set)
+	}
+	if is {
+		for _, entry := range set.Slice() {
+			findings = append(findings, p.found(rule, entry, object))
 		}
 	} else {
 		// Sets are defined even when they are empty: no result is no verdict.
@@ -242,42 +244,17 @@ func (p *boundPolicy) read(results rego.ResultSet, builtinErrors []topdown.Error
 		}
 		findings = append(findings, f)
 	}
+	return findings
+}
+
+func sorted(findings []Finding) []Finding {
 	slices.SortFunc(findings, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.Rule, b.Rule), strings.Compare(a.Message, b.Message), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 	return slices.Compact(findings)
 }
 
-// silent and asTerms are options that every evaluation has.
-var (
-	silent, asTerms = rego.EvalMetrics(metrics.NoOp()), rego.EvalGenerateJSON(unconverted)
-)
-
-var (
-	rulesInOrder = []string{"deny", "warn", "violation"}
-	keyMessage   = ast.StringTerm("msg")
-)
-
-// unconverted leaves results as they are: converting them costs more than to read them.
-func unconverted(t *ast.Term, _ *rego.EvalContext) (any, error) { return t, nil }
-
-// set of a rule in a query's answer; nil where it has none.
-func (p *boundPolicy) set(answer *ast.Term, rule string) ast.Set {
-	if answer != nil && p.single == "" {
-		sets, _ := answer.Value.(ast.Object)
-		if sets == nil {
-			return nil
-		}
-		answer = sets.Get(ast.InternedTerm(rule))
-	} else if p.single != rule {
-		return nil
-	}
-	if answer == nil {
-		return nil
-	}
-	set, _ := answer.Value.(ast.Set)
-	return set
-}
+var keyMessage = ast.StringTerm("msg")
 
 // found is a finding of one entry of a set: a message, or an object with msg.
 func (p *boundPolicy) found(rule string, entry *ast.Term, object *Object) Finding {

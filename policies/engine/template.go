@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/rego"
 )
 
 // template is a Gatekeeper ConstraintTemplate, compiled once for all its constraints.
@@ -22,9 +21,7 @@ type template struct {
 	declared map[string]any
 	// schema of parameters, which gives their defaults.
 	schema map[string]any
-	query  rego.PreparedEvalQuery
-	// shared as Policy has it.
-	shared rego.EvalOption
+	query  query
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
 	builtins        []string
@@ -123,7 +120,7 @@ func readTemplate(d Manifest) (t *template, err error) {
 
 func (t *template) compile(name string, texts []string, version ast.RegoVersion) error {
 	modules := map[string]*ast.Module{}
-	entry := ""
+	var entry *ast.Package
 	for i, text := range texts {
 		path := fmt.Sprintf("%s/lib%d.rego", name, i)
 		if i == 0 {
@@ -139,7 +136,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 		own := packageName(m)
 		switch {
 		case i == 0:
-			entry = own
+			entry = m.Package
 			if !slices.ContainsFunc(m.Rules, func(r *ast.Rule) bool { return r.Head.Ref()[0].Value.String() == "violation" }) {
 				return errors.New("there is no violation rule")
 			}
@@ -157,7 +154,7 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 	}
 	t.time, t.builtins = readsOf(compiler.Modules).Time, builtinsOf(compiler)
 	var err error
-	t.query, t.shared, err = prepare(compiler, "data."+entry+".violation")
+	t.query, err = newQuery(compiler, entry.Path, "violation")
 	return err
 }
 
