@@ -4,6 +4,7 @@ package hub
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -64,6 +65,8 @@ type Config struct {
 	// AgentImage is repository and tag that bootstrapped agents run; "" takes the chart's.
 	AgentImageRepository, AgentImageTag string
 	Version, Commit                     string
+	// PolicyKey signs the policies that agents are given; nil signs none.
+	PolicyKey ed25519.PrivateKey
 	// Plugins says which ones the control role runs; without a Command all built-in renderers run in this process.
 	Plugins plugins.Config
 	Log     *slog.Logger

@@ -79,7 +79,7 @@ func (h *hub) runControl(ctx context.Context) error {
 	}
 	var controller *control.Controller
 	controller, err = control.New(control.Config{Manager: mgr, Namespace: h.cfg.Namespace, Process: h.process, Store: h.store, Source: repos,
-		Applier: apply.New(h.cfg.Rest), Resolver: resolver, Charts: charts, Renderer: renderer, Gate: gate.New(gate.Config{}), Log: h.cfg.Log,
+		Applier: apply.New(h.cfg.Rest), Resolver: resolver, Charts: charts, Renderer: renderer, Gate: gate.New(gate.Config{}), PolicyKey: h.cfg.PolicyKey, Log: h.cfg.Log,
 		OnLead: func(ctx context.Context, meta store.Meta) error { return h.onLead(ctx, mgr, controller, meta) }})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package command
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub"
 	"github.com/periplus-fleet/periplus/hub/plugins"
 	"github.com/periplus-fleet/periplus/hub/store"
+	"github.com/periplus-fleet/periplus/policies/parcel"
 )
 
 // storeKeySecret holds the store's key where no file is named.
@@ -37,7 +39,7 @@ type flags struct {
 	linkAddress, apiAddress, healthAddress, apiEndpoint    string
 	roles, linkEndpoints                                   []string
 	agentRepository, agentTag, logLevel                    string
-	pluginsConfig, pluginsDir                              string
+	pluginsConfig, pluginsDir, policyKey                   string
 	strict                                                 bool
 }
 
@@ -68,6 +70,7 @@ func New(version string) *cobra.Command {
 	set.StringVar(&f.agentTag, "agent-image-tag", "", "its tag")
 	set.StringVar(&f.pluginsConfig, "plugins-config", "", "file that declares external plugins and limits of built-in ones")
 	set.StringVar(&f.pluginsDir, "plugins-dir", "/usr/lib/periplus/plugins", "folder of the external plugins' programs")
+	set.StringVar(&f.policyKey, "policy-signing-key", "", "PEM file with the Ed25519 key that signs the policies of clusters (openssl genpkey -algorithm ed25519); agents with --policy-key verify it")
 	set.BoolVar(&f.strict, "strict", false, "refuse to start with a plugin that is wrong or that cannot be kept off the network")
 	set.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	cmd.AddCommand(pluginCommand())
@@ -101,7 +104,13 @@ func (f flags) run(ctx context.Context, errs io.Writer, version string) error {
 	if f.apiEndpoint == "" {
 		f.apiEndpoint = reachable(f.apiAddress)
 	}
-	return hub.Run(ctx, hub.Config{Rest: config, Namespace: f.namespace, Roles: f.roles, StoreURL: f.storeURL, StoreKey: key, DataDir: f.dataDir,
+	var policyKey ed25519.PrivateKey
+	if f.policyKey != "" {
+		if policyKey, err = parcel.SigningKey(f.policyKey); err != nil {
+			return fmt.Errorf("--policy-signing-key: %w", err)
+		}
+	}
+	return hub.Run(ctx, hub.Config{PolicyKey: policyKey, Rest: config, Namespace: f.namespace, Roles: f.roles, StoreURL: f.storeURL, StoreKey: key, DataDir: f.dataDir,
 		LinkAddress: f.linkAddress, APIAddress: f.apiAddress, HealthAddress: f.healthAddress, LinkEndpoints: f.linkEndpoints,
 		APIEndpoint: f.apiEndpoint, AgentImageRepository: f.agentRepository, AgentImageTag: f.agentTag, Version: version, Log: log,
 		Plugins: plugins.Config{Command: pluginProgram(), File: f.pluginsConfig, Dir: f.pluginsDir, Strict: f.strict, Log: log}})

@@ -6,6 +6,7 @@ package control
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -55,6 +56,8 @@ type Config struct {
 	Gate      *gate.Gate
 	// Charts fetches the charts that bundles name in repositories; nil refuses them.
 	Charts *chart.Charts
+	// PolicyKey signs the policies that clusters are given; nil signs none.
+	PolicyKey ed25519.PrivateKey
 	// OnLead is called once this process leads and the store's epoch is judged, before the manager starts.
 	OnLead func(ctx context.Context, meta store.Meta) error
 	Log    *slog.Logger

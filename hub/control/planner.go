@@ -75,6 +75,8 @@ type planner struct {
 	// put are revisions that were written, and when.
 	put  map[content.Digest]time.Time
 	work Work
+	// spread is what clusters were given of policies.
+	spread spread
 }
 
 // Work counts what plans did.

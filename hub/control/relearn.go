@@ -43,6 +43,9 @@ func answerRelearn(cluster delivery.Cluster, report *linkv1.RelearnReport, outco
 		declared, known := outcomes[key]
 		change := store.Change{ClusterUID: cluster.UID, Bundle: key}
 		switch {
+		case content.IsPolicies(string(key)):
+			// Those that are in force follow.
+			change.Assigned = &running
 		case known && (declared.denied != "" || declared.reason != ""):
 			change.Assigned = &running
 			if declared.reason == "" {

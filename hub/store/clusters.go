@@ -180,6 +180,24 @@ func (s *Store) FactMarks(ctx context.Context, namespace string) (map[string]str
 	return out, nil
 }
 
+// PolicyPoints are the points at which agents of a namespace's clusters evaluate policies, by the clusters' uid; a cluster whose
+// agent evaluates none is not there.
+func (s *Store) PolicyPoints(ctx context.Context, namespace string) (map[string][]string, error) {
+	var rows []struct {
+		UID          string `bun:"uid"`
+		PolicyPoints string
+	}
+	err := s.reader.NewSelect().Table("clusters").Column("uid", "policy_points").Where("namespace = ? AND policy_points <> ''", namespace).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read where policies are evaluated: %w", err)
+	}
+	out := make(map[string][]string, len(rows))
+	for _, row := range rows {
+		out[row.UID] = strings.Split(row.PolicyPoints, ",")
+	}
+	return out, nil
+}
+
 // PutBundles writes bundles in force; what is equal costs nothing.
 func (s *Store) PutBundles(ctx context.Context, term uint64, bundles []delivery.Bundle) error {
 	known, err := s.Bundles(ctx, "")

@@ -64,7 +64,8 @@ func (s *Store) reportCluster(ctx context.Context, tx bun.Tx, row *clusterRow, s
 		if err != nil {
 			return err
 		}
-		update = update.Set("kubernetes_version = ?", facts.GetKubernetesVersion()).Set("api_versions = ?", string(apis)).Set("nodes = ?", facts.GetNodes())
+		update = update.Set("kubernetes_version = ?", facts.GetKubernetesVersion()).Set("api_versions = ?", string(apis)).Set("nodes = ?", facts.GetNodes()).
+			Set("policy_points = ?", strings.Join(facts.GetPolicyPoints(), ","))
 	}
 	_, err := update.Exec(ctx)
 	return err
@@ -81,7 +82,7 @@ func (s *Store) SaveFacts(ctx context.Context, uid string, session uint64, hello
 			Where("uid = ? AND session = ?", uid, int64(session))
 		if hello.GetFacts() != nil {
 			update = update.Set("kubernetes_version = ?", hello.GetFacts().GetKubernetesVersion()).Set("api_versions = ?", string(apis)).
-				Set("nodes = ?", hello.GetFacts().GetNodes())
+				Set("nodes = ?", hello.GetFacts().GetNodes()).Set("policy_points = ?", strings.Join(hello.GetFacts().GetPolicyPoints(), ","))
 		}
 		_, err := update.Exec(ctx)
 		return err

@@ -55,6 +55,7 @@ type clusterRow struct {
 	KubernetesVersion  string
 	APIVersions        string `bun:"api_versions"`
 	Nodes              int32
+	PolicyPoints       string
 	RevokedBefore      int64
 }
 

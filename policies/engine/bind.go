@@ -18,6 +18,7 @@ import (
 type binding struct {
 	name       string
 	source     string
+	declared   Binding
 	spec       v1alpha1.PolicyBindingSpec
 	selector   labels.Selector
 	narrowness int
@@ -68,7 +69,7 @@ func (s *Snapshot) readBinding(d Binding) (*binding, error) {
 	if d.Spec.Action != "" && !slices.Contains(actions, d.Spec.Action) {
 		return nil, refuseAt(d.Source, "spec.action", "unknown action %q; known are deny, warn, audit", d.Spec.Action)
 	}
-	b := &binding{name: d.Metadata.Name, source: d.Source, spec: d.Spec, selector: selector,
+	b := &binding{name: d.Metadata.Name, source: d.Source, declared: d, spec: d.Spec, selector: selector,
 		narrowness: narrowness(d.Spec.ClusterSelector), parameters: map[string]any{}}
 	for _, key := range slices.Sorted(maps.Keys(d.Spec.Parameters)) {
 		if _, known := p.Metadata.Parameters[key]; !known {

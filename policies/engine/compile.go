@@ -32,6 +32,8 @@ type Policy struct {
 	Line int
 
 	paths []string
+	// files are those that it was compiled of, its libraries among them.
+	files []File
 	rules map[string]*ast.Location
 	// queries are the rules that are asked, in order.
 	queries []query
@@ -123,6 +125,9 @@ func compile(name string, own, libraries []*module) (p *Policy, err error) {
 	}
 	p.Reads, p.Builtins = readsOf(compiler.Modules), builtinsOf(compiler)
 	p.Digest = digestOf(used)
+	for _, m := range used {
+		p.files = append(p.files, m.File)
+	}
 	for _, rule := range []string{"deny", "warn"} {
 		if p.rules[rule] == nil {
 			continue

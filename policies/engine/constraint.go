@@ -14,7 +14,9 @@ import (
 // constraint is a Gatekeeper Constraint: a template with parameters and with what it matches.
 type constraint struct {
 	*template
-	match match
+	// manifest is the constraint as it was declared.
+	manifest Manifest
+	match    match
 	// actions by point, where the constraint is scoped.
 	actions map[string]v1alpha1.PolicyAction
 }
@@ -69,7 +71,7 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 	if err != nil {
 		return nil, refuseAt(d.Source, "spec", "cannot read the Constraint: %v", err)
 	}
-	c := &constraint{template: t, match: o.Spec.Match}
+	c := &constraint{template: t, manifest: d, match: o.Spec.Match}
 	if c.match.byLabel, err = selectorOf(o.Spec.Match.LabelSelector); err != nil {
 		return nil, refuseAt(d.Source, "spec.match.labelSelector", "cannot read the selector: %v", err)
 	}
@@ -85,7 +87,7 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 	file, line := splitSource(d.Source)
 	p := &Policy{Name: constraintName(t.kind, o.Metadata.Name), File: file, Line: line, paths: []string{file}, constraint: c, queries: []query{t.query},
 		Digest: digestText("constraint", t.digest, string(data)), Reads: Reads{Time: t.time}, Builtins: t.builtins}
-	p.Metadata = Metadata{Title: t.title, Kinds: c.match.index(), Severity: "medium", Points: points, Action: v1alpha1.PolicyDeny}
+	p.Metadata = Metadata{Title: t.title, Kinds: c.match.index(), Severity: "medium", Points: points, Action: v1alpha1.PolicyDeny, FailurePolicy: FailurePolicyIgnore}
 	p.Metadata.Parameters, _ = defaulted(map[string]any{"parameters": orEmpty(anyMap(o.Spec.Parameters))},
 		map[string]any{"properties": map[string]any{"parameters": orEmpty(anyMap(t.schema))}}).(map[string]any)["parameters"].(map[string]any)
 	if o.Spec.EnforcementAction == "scoped" {

@@ -14,6 +14,7 @@ import (
 // exemption is a PolicyExemption that was read.
 type exemption struct {
 	name     string
+	declared Exemption
 	spec     v1alpha1.PolicyExemptionSpec
 	selector labels.Selector
 }
@@ -63,7 +64,7 @@ func (s *Snapshot) readExemption(d Exemption) (*exemption, error) {
 			return nil, refuseAt(d.Source, "spec.objects", "cannot read name %q of PolicyExemption %q: %v", object.Name, d.Metadata.Name, err)
 		}
 	}
-	return &exemption{name: d.Metadata.Name, spec: spec, selector: selector}, nil
+	return &exemption{name: d.Metadata.Name, declared: d, spec: spec, selector: selector}, nil
 }
 
 // exemptionFor is the name of the first exemption that lets a policy's findings on an object pass, "" for none.

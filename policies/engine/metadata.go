@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,7 +26,16 @@ type Metadata struct {
 	Parameters  map[string]any
 	Remediation string
 	Controls    []string
+	// FailurePolicy is what an API server does while nobody answers for the policy at admission: Ignore (the default) lets
+	// objects pass, Fail refuses them.
+	FailurePolicy string
 }
+
+// What happens at admission while nobody answers.
+const (
+	FailurePolicyIgnore = "Ignore"
+	FailurePolicyFail   = "Fail"
+)
 
 var (
 	actions    = []v1alpha1.PolicyAction{v1alpha1.PolicyDeny, v1alpha1.PolicyWarn, v1alpha1.PolicyAudit}
@@ -36,17 +46,18 @@ var (
 
 // custom is the shape of METADATA's custom block; a type other than these is an error of decoding.
 type custom struct {
-	Input       string                `json:"input"`
-	Kinds       []string              `json:"kinds"`
-	Severity    string                `json:"severity"`
-	Points      []string              `json:"points"`
-	Action      v1alpha1.PolicyAction `json:"action"`
-	Parameters  map[string]any        `json:"parameters"`
-	Remediation string                `json:"remediation"`
-	Controls    []string              `json:"controls"`
+	Input         string                `json:"input"`
+	Kinds         []string              `json:"kinds"`
+	Severity      string                `json:"severity"`
+	Points        []string              `json:"points"`
+	Action        v1alpha1.PolicyAction `json:"action"`
+	Parameters    map[string]any        `json:"parameters"`
+	Remediation   string                `json:"remediation"`
+	Controls      []string              `json:"controls"`
+	FailurePolicy string                `json:"failurePolicy"`
 }
 
-var customKeys = []string{"input", "kinds", "severity", "points", "action", "parameters", "remediation", "controls"}
+var customKeys = []string{"input", "kinds", "severity", "points", "action", "parameters", "remediation", "controls", "failurePolicy"}
 
 // fieldError is a mistake in one key of the custom block.
 type fieldError struct {
@@ -79,7 +90,8 @@ func parseMetadata(a *ast.Annotations) (Metadata, error) {
 		return Metadata{}, err
 	}
 	m := Metadata{Title: a.Title, Description: a.Description, Kinds: c.Kinds, Severity: c.Severity, Points: c.Points,
-		Action: c.Action, Parameters: c.Parameters, Remediation: c.Remediation, Controls: c.Controls}
+		Action: c.Action, Parameters: c.Parameters, Remediation: c.Remediation, Controls: c.Controls,
+		FailurePolicy: cmp.Or(c.FailurePolicy, FailurePolicyIgnore)}
 	if m.Severity == "" {
 		m.Severity = "medium"
 	}
@@ -114,6 +126,9 @@ func (c custom) check() error {
 	}
 	if c.Severity != "" && !slices.Contains(severities, c.Severity) {
 		return fieldError{"severity", fmt.Sprintf("unknown custom.severity %q; known are %s", c.Severity, strings.Join(severities, ", "))}
+	}
+	if c.FailurePolicy != "" && c.FailurePolicy != FailurePolicyIgnore && c.FailurePolicy != FailurePolicyFail {
+		return fieldError{"failurePolicy", fmt.Sprintf("unknown custom.failurePolicy %q; known are Ignore, Fail", c.FailurePolicy)}
 	}
 	if c.Action != "" && !slices.Contains(actions, c.Action) {
 		return fieldError{"action", fmt.Sprintf("unknown custom.action %q; known are deny, warn, audit", c.Action)}

@@ -26,6 +26,9 @@ func (m *Machine) refuses(entry *linkv1.Entry) string {
 	if len(entry.ProtoReflect().GetUnknown()) > 0 || len(entry.GetOptions().ProtoReflect().GetUnknown()) > 0 {
 		return fmt.Sprintf("the entry has options that this agent (%s) does not know: upgrade the agent", m.config.AgentVersion)
 	}
+	if policies := entry.GetOptions().GetPolicies(); policies != nil && len(policies.ProtoReflect().GetUnknown()) > 0 {
+		return fmt.Sprintf("the policies come with something that this agent (%s) does not know: upgrade the agent", m.config.AgentVersion)
+	}
 	for _, ignore := range entry.GetOptions().GetDriftIgnore() {
 		if len(ignore.ProtoReflect().GetUnknown()) > 0 {
 			return fmt.Sprintf("the entry has options that this agent (%s) does not know: upgrade the agent", m.config.AgentVersion)

@@ -919,8 +919,10 @@ type Facts struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	KubernetesVersion string                 `protobuf:"bytes,1,opt,name=kubernetes_version,json=kubernetesVersion,proto3" json:"kubernetes_version,omitempty"`
 	// group/version/kind of everything served, sorted; sent when they changed.
-	ApiVersions   []string `protobuf:"bytes,2,rep,name=api_versions,json=apiVersions,proto3" json:"api_versions,omitempty"`
-	Nodes         int32    `protobuf:"varint,3,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	ApiVersions []string `protobuf:"bytes,2,rep,name=api_versions,json=apiVersions,proto3" json:"api_versions,omitempty"`
+	Nodes       int32    `protobuf:"varint,3,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	// Points at which the agent evaluates policies, admission and audit, as its owner lets it; none is no use for policies.
+	PolicyPoints  []string `protobuf:"bytes,4,rep,name=policy_points,json=policyPoints,proto3" json:"policy_points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -974,6 +976,13 @@ func (x *Facts) GetNodes() int32 {
 		return x.Nodes
 	}
 	return 0
+}
+
+func (x *Facts) GetPolicyPoints() []string {
+	if x != nil {
+		return x.PolicyPoints
+	}
+	return nil
 }
 
 type Welcome struct {
@@ -1478,7 +1487,10 @@ type Options struct {
 	// Objects of this cluster that must exist and be healthy first. Needs the capability object-dependencies.v1.
 	DependsOnObjects []*ObjectId `protobuf:"bytes,10,rep,name=depends_on_objects,json=dependsOnObjects,proto3" json:"depends_on_objects,omitempty"`
 	// True: when the bundle leaves the cluster its objects stay. The tombstone says it again.
-	Orphan        bool `protobuf:"varint,11,opt,name=orphan,proto3" json:"orphan,omitempty"`
+	Orphan bool `protobuf:"varint,11,opt,name=orphan,proto3" json:"orphan,omitempty"`
+	// Set where the entry is the cluster's policies and no bundle: the agent evaluates them and applies nothing. Needs the
+	// capability policies.v1.
+	Policies      *Policies `protobuf:"bytes,12,opt,name=policies,proto3" json:"policies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1590,6 +1602,69 @@ func (x *Options) GetOrphan() bool {
 	return false
 }
 
+func (x *Options) GetPolicies() *Policies {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+// Policies say what goes with a revision that is policies.
+type Policies struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What policies may read of the cluster: a JSON object with name, namespace, labels, variables, version.
+	Cluster []byte `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	// Ed25519, by the hub's key for policies, over "periplus policies v1\n" + the revision + "\n" + cluster; empty where the hub
+	// has none. An agent with the public key refuses what it does not verify.
+	Signature     []byte `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policies) Reset() {
+	*x = Policies{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policies) ProtoMessage() {}
+
+func (x *Policies) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policies.ProtoReflect.Descriptor instead.
+func (*Policies) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Policies) GetCluster() []byte {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
+func (x *Policies) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 type DriftIgnore struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Group     string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -1606,7 +1681,7 @@ type DriftIgnore struct {
 
 func (x *DriftIgnore) Reset() {
 	*x = DriftIgnore{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[17]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1693,7 @@ func (x *DriftIgnore) String() string {
 func (*DriftIgnore) ProtoMessage() {}
 
 func (x *DriftIgnore) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[17]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1706,7 @@ func (x *DriftIgnore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DriftIgnore.ProtoReflect.Descriptor instead.
 func (*DriftIgnore) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{17}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DriftIgnore) GetGroup() string {
@@ -1693,7 +1768,7 @@ type Tombstone struct {
 
 func (x *Tombstone) Reset() {
 	*x = Tombstone{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[18]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1780,7 @@ func (x *Tombstone) String() string {
 func (*Tombstone) ProtoMessage() {}
 
 func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[18]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1793,7 @@ func (x *Tombstone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
 func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{18}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Tombstone) GetBundle() string {
@@ -1770,7 +1845,7 @@ type Cause struct {
 
 func (x *Cause) Reset() {
 	*x = Cause{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[19]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +1857,7 @@ func (x *Cause) String() string {
 func (*Cause) ProtoMessage() {}
 
 func (x *Cause) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[19]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +1870,7 @@ func (x *Cause) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cause.ProtoReflect.Descriptor instead.
 func (*Cause) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{19}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Cause) GetKind() string {
@@ -1830,7 +1905,7 @@ type Accepted struct {
 
 func (x *Accepted) Reset() {
 	*x = Accepted{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[20]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1917,7 @@ func (x *Accepted) String() string {
 func (*Accepted) ProtoMessage() {}
 
 func (x *Accepted) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[20]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +1930,7 @@ func (x *Accepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accepted.ProtoReflect.Descriptor instead.
 func (*Accepted) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{20}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Accepted) GetPosition() *Position {
@@ -1883,7 +1958,7 @@ type Refused struct {
 
 func (x *Refused) Reset() {
 	*x = Refused{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[21]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +1970,7 @@ func (x *Refused) String() string {
 func (*Refused) ProtoMessage() {}
 
 func (x *Refused) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[21]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +1983,7 @@ func (x *Refused) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refused.ProtoReflect.Descriptor instead.
 func (*Refused) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{21}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Refused) GetBundle() string {
@@ -1943,14 +2018,16 @@ type StatusReport struct {
 	Removed []string `protobuf:"bytes,4,rep,name=removed,proto3" json:"removed,omitempty"`
 	Facts   *Facts   `protobuf:"bytes,5,opt,name=facts,proto3" json:"facts,omitempty"`
 	// True for the first report of a session: bundles is everything that the agent has.
-	Full          bool `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`
+	Full bool `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`
+	// What policies say of what runs in the cluster.
+	Policy        *PolicyReport `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusReport) Reset() {
 	*x = StatusReport{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[22]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2039,7 @@ func (x *StatusReport) String() string {
 func (*StatusReport) ProtoMessage() {}
 
 func (x *StatusReport) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[22]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2052,7 @@ func (x *StatusReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusReport.ProtoReflect.Descriptor instead.
 func (*StatusReport) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{22}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StatusReport) GetSession() uint64 {
@@ -2020,6 +2097,293 @@ func (x *StatusReport) GetFull() bool {
 	return false
 }
 
+func (x *StatusReport) GetPolicy() *PolicyReport {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// PolicyReport is a change of what policies say of objects in the cluster.
+type PolicyReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// True: upserts is everything that there is at these points.
+	Full    bool               `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
+	Upserts []*PolicyResult    `protobuf:"bytes,2,rep,name=upserts,proto3" json:"upserts,omitempty"`
+	Gone    []*PolicyResultKey `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"`
+	// Why something could not be looked at, such as a kind that may not be listed; replaces what was said before.
+	Problems      []string `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyReport) Reset() {
+	*x = PolicyReport{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyReport) ProtoMessage() {}
+
+func (x *PolicyReport) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyReport.ProtoReflect.Descriptor instead.
+func (*PolicyReport) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PolicyReport) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *PolicyReport) GetUpserts() []*PolicyResult {
+	if x != nil {
+		return x.Upserts
+	}
+	return nil
+}
+
+func (x *PolicyReport) GetGone() []*PolicyResultKey {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *PolicyReport) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
+// PolicyResultKey names one result.
+type PolicyResultKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// admission or audit.
+	Point  string    `protobuf:"bytes,1,opt,name=point,proto3" json:"point,omitempty"`
+	Object *ObjectId `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
+	Policy string    `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	// Of the message and the rule: a policy may say several things of one object.
+	Id            string `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyResultKey) Reset() {
+	*x = PolicyResultKey{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyResultKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyResultKey) ProtoMessage() {}
+
+func (x *PolicyResultKey) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyResultKey.ProtoReflect.Descriptor instead.
+func (*PolicyResultKey) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PolicyResultKey) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *PolicyResultKey) GetObject() *ObjectId {
+	if x != nil {
+		return x.Object
+	}
+	return nil
+}
+
+func (x *PolicyResultKey) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *PolicyResultKey) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// PolicyResult is what one rule of a policy says of one object in the cluster, or of a request for one.
+type PolicyResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *PolicyResultKey       `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// deny or warn: the rule; deny, warn or audit: what is in force; fail, warn, skip or error.
+	Rule    string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
+	Action  string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Result  string `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// Place of the rule in the fleet repo.
+	File      string                 `protobuf:"bytes,6,opt,name=file,proto3" json:"file,omitempty"`
+	Line      int32                  `protobuf:"varint,7,opt,name=line,proto3" json:"line,omitempty"`
+	Exemption string                 `protobuf:"bytes,8,opt,name=exemption,proto3" json:"exemption,omitempty"`
+	Time      *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=time,proto3" json:"time,omitempty"`
+	// Revision of the policies.
+	Revision string `protobuf:"bytes,10,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Who asked, at admission.
+	User string `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
+	// CREATE, UPDATE or DELETE, at admission.
+	Operation     string `protobuf:"bytes,12,opt,name=operation,proto3" json:"operation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyResult) Reset() {
+	*x = PolicyResult{}
+	mi := &file_periplus_link_v1_link_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyResult) ProtoMessage() {}
+
+func (x *PolicyResult) ProtoReflect() protoreflect.Message {
+	mi := &file_periplus_link_v1_link_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyResult.ProtoReflect.Descriptor instead.
+func (*PolicyResult) Descriptor() ([]byte, []int) {
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PolicyResult) GetKey() *PolicyResultKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PolicyResult) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetResult() string {
+	if x != nil {
+		return x.Result
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *PolicyResult) GetExemption() string {
+	if x != nil {
+		return x.Exemption
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PolicyResult) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
 type StatusAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -2029,7 +2393,7 @@ type StatusAck struct {
 
 func (x *StatusAck) Reset() {
 	*x = StatusAck{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[23]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2405,7 @@ func (x *StatusAck) String() string {
 func (*StatusAck) ProtoMessage() {}
 
 func (x *StatusAck) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[23]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2418,7 @@ func (x *StatusAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusAck.ProtoReflect.Descriptor instead.
 func (*StatusAck) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{23}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *StatusAck) GetSequence() uint64 {
@@ -2091,7 +2455,7 @@ type BundleStatus struct {
 
 func (x *BundleStatus) Reset() {
 	*x = BundleStatus{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[24]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2103,7 +2467,7 @@ func (x *BundleStatus) String() string {
 func (*BundleStatus) ProtoMessage() {}
 
 func (x *BundleStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[24]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2116,7 +2480,7 @@ func (x *BundleStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleStatus.ProtoReflect.Descriptor instead.
 func (*BundleStatus) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{24}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BundleStatus) GetBundle() string {
@@ -2217,7 +2581,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[25]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2229,7 +2593,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[25]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2242,7 +2606,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{25}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Counts) GetObjects() int32 {
@@ -2299,7 +2663,7 @@ type ObjectId struct {
 
 func (x *ObjectId) Reset() {
 	*x = ObjectId{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[26]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2675,7 @@ func (x *ObjectId) String() string {
 func (*ObjectId) ProtoMessage() {}
 
 func (x *ObjectId) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[26]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2688,7 @@ func (x *ObjectId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectId.ProtoReflect.Descriptor instead.
 func (*ObjectId) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{26}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ObjectId) GetGroup() string {
@@ -2368,7 +2732,7 @@ type ObjectStatus struct {
 
 func (x *ObjectStatus) Reset() {
 	*x = ObjectStatus{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[27]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2744,7 @@ func (x *ObjectStatus) String() string {
 func (*ObjectStatus) ProtoMessage() {}
 
 func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[27]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2757,7 @@ func (x *ObjectStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectStatus.ProtoReflect.Descriptor instead.
 func (*ObjectStatus) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{27}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ObjectStatus) GetId() *ObjectId {
@@ -2439,7 +2803,7 @@ type ObjectEvent struct {
 
 func (x *ObjectEvent) Reset() {
 	*x = ObjectEvent{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[28]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2451,7 +2815,7 @@ func (x *ObjectEvent) String() string {
 func (*ObjectEvent) ProtoMessage() {}
 
 func (x *ObjectEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[28]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2464,7 +2828,7 @@ func (x *ObjectEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectEvent.ProtoReflect.Descriptor instead.
 func (*ObjectEvent) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{28}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ObjectEvent) GetId() *ObjectId {
@@ -2508,7 +2872,7 @@ type PruneHold struct {
 
 func (x *PruneHold) Reset() {
 	*x = PruneHold{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[29]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2884,7 @@ func (x *PruneHold) String() string {
 func (*PruneHold) ProtoMessage() {}
 
 func (x *PruneHold) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[29]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2897,7 @@ func (x *PruneHold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PruneHold.ProtoReflect.Descriptor instead.
 func (*PruneHold) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{29}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PruneHold) GetId() string {
@@ -2575,7 +2939,7 @@ type AgentHeartbeat struct {
 
 func (x *AgentHeartbeat) Reset() {
 	*x = AgentHeartbeat{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[30]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2951,7 @@ func (x *AgentHeartbeat) String() string {
 func (*AgentHeartbeat) ProtoMessage() {}
 
 func (x *AgentHeartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[30]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2964,7 @@ func (x *AgentHeartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentHeartbeat.ProtoReflect.Descriptor instead.
 func (*AgentHeartbeat) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{30}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AgentHeartbeat) GetAccepted() *Position {
@@ -2629,7 +2993,7 @@ type HubHeartbeat struct {
 
 func (x *HubHeartbeat) Reset() {
 	*x = HubHeartbeat{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[31]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +3005,7 @@ func (x *HubHeartbeat) String() string {
 func (*HubHeartbeat) ProtoMessage() {}
 
 func (x *HubHeartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[31]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +3018,7 @@ func (x *HubHeartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HubHeartbeat.ProtoReflect.Descriptor instead.
 func (*HubHeartbeat) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{31}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HubHeartbeat) GetDesired() *Position {
@@ -2683,7 +3047,7 @@ type RelearnRequest struct {
 
 func (x *RelearnRequest) Reset() {
 	*x = RelearnRequest{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[32]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +3059,7 @@ func (x *RelearnRequest) String() string {
 func (*RelearnRequest) ProtoMessage() {}
 
 func (x *RelearnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[32]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +3072,7 @@ func (x *RelearnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelearnRequest.ProtoReflect.Descriptor instead.
 func (*RelearnRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{32}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RelearnRequest) GetEpoch() string {
@@ -2737,7 +3101,7 @@ type RelearnReport struct {
 
 func (x *RelearnReport) Reset() {
 	*x = RelearnReport{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[33]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2749,7 +3113,7 @@ func (x *RelearnReport) String() string {
 func (*RelearnReport) ProtoMessage() {}
 
 func (x *RelearnReport) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[33]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2762,7 +3126,7 @@ func (x *RelearnReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RelearnReport.ProtoReflect.Descriptor instead.
 func (*RelearnReport) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{33}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RelearnReport) GetEpoch() string {
@@ -2809,7 +3173,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[34]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2821,7 +3185,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[34]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2834,7 +3198,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{34}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Command) GetId() string {
@@ -2919,7 +3283,7 @@ type ConfirmPrune struct {
 
 func (x *ConfirmPrune) Reset() {
 	*x = ConfirmPrune{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[35]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3295,7 @@ func (x *ConfirmPrune) String() string {
 func (*ConfirmPrune) ProtoMessage() {}
 
 func (x *ConfirmPrune) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[35]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3308,7 @@ func (x *ConfirmPrune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmPrune.ProtoReflect.Descriptor instead.
 func (*ConfirmPrune) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{35}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ConfirmPrune) GetBundle() string {
@@ -2977,7 +3341,7 @@ type Reconcile struct {
 
 func (x *Reconcile) Reset() {
 	*x = Reconcile{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[36]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3353,7 @@ func (x *Reconcile) String() string {
 func (*Reconcile) ProtoMessage() {}
 
 func (x *Reconcile) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[36]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3366,7 @@ func (x *Reconcile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reconcile.ProtoReflect.Descriptor instead.
 func (*Reconcile) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{36}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Reconcile) GetBundle() string {
@@ -3024,7 +3388,7 @@ type Abort struct {
 
 func (x *Abort) Reset() {
 	*x = Abort{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3400,7 @@ func (x *Abort) String() string {
 func (*Abort) ProtoMessage() {}
 
 func (x *Abort) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[37]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3413,7 @@ func (x *Abort) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Abort.ProtoReflect.Descriptor instead.
 func (*Abort) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{37}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Abort) GetBundle() string {
@@ -3077,7 +3441,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3089,7 +3453,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[38]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3102,7 +3466,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{38}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CommandResult) GetId() string {
@@ -3131,7 +3495,7 @@ type FetchRequest struct {
 
 func (x *FetchRequest) Reset() {
 	*x = FetchRequest{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3143,7 +3507,7 @@ func (x *FetchRequest) String() string {
 func (*FetchRequest) ProtoMessage() {}
 
 func (x *FetchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[39]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3156,7 +3520,7 @@ func (x *FetchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchRequest.ProtoReflect.Descriptor instead.
 func (*FetchRequest) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{39}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FetchRequest) GetBundle() string {
@@ -3190,7 +3554,7 @@ type FetchResponse struct {
 
 func (x *FetchResponse) Reset() {
 	*x = FetchResponse{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3202,7 +3566,7 @@ func (x *FetchResponse) String() string {
 func (*FetchResponse) ProtoMessage() {}
 
 func (x *FetchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[40]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3215,7 +3579,7 @@ func (x *FetchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchResponse.ProtoReflect.Descriptor instead.
 func (*FetchResponse) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{40}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *FetchResponse) GetBlobs() []*Blob {
@@ -3238,7 +3602,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3614,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[41]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3627,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{41}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Blob) GetDigest() string {
@@ -3316,7 +3680,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3692,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[42]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3705,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{42}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Query) GetId() string {
@@ -3489,7 +3853,7 @@ type AnswerEnd struct {
 
 func (x *AnswerEnd) Reset() {
 	*x = AnswerEnd{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3501,7 +3865,7 @@ func (x *AnswerEnd) String() string {
 func (*AnswerEnd) ProtoMessage() {}
 
 func (x *AnswerEnd) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[43]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3514,7 +3878,7 @@ func (x *AnswerEnd) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerEnd.ProtoReflect.Descriptor instead.
 func (*AnswerEnd) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{43}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{47}
 }
 
 // GetQuery asks for one object as it lives, as it is desired, and as it was last applied.
@@ -3526,7 +3890,7 @@ type GetQuery struct {
 
 func (x *GetQuery) Reset() {
 	*x = GetQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3538,7 +3902,7 @@ func (x *GetQuery) String() string {
 func (*GetQuery) ProtoMessage() {}
 
 func (x *GetQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[44]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3551,7 +3915,7 @@ func (x *GetQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetQuery.ProtoReflect.Descriptor instead.
 func (*GetQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{44}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{48}
 }
 
 // DiffQuery asks what an apply of the desired revision would change, by a dry run at the API server.
@@ -3563,7 +3927,7 @@ type DiffQuery struct {
 
 func (x *DiffQuery) Reset() {
 	*x = DiffQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3939,7 @@ func (x *DiffQuery) String() string {
 func (*DiffQuery) ProtoMessage() {}
 
 func (x *DiffQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[45]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3952,7 @@ func (x *DiffQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffQuery.ProtoReflect.Descriptor instead.
 func (*DiffQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{45}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{49}
 }
 
 // TreeQuery asks for objects with what they own, down to pods.
@@ -3600,7 +3964,7 @@ type TreeQuery struct {
 
 func (x *TreeQuery) Reset() {
 	*x = TreeQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3612,7 +3976,7 @@ func (x *TreeQuery) String() string {
 func (*TreeQuery) ProtoMessage() {}
 
 func (x *TreeQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[46]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3625,7 +3989,7 @@ func (x *TreeQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeQuery.ProtoReflect.Descriptor instead.
 func (*TreeQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{46}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{50}
 }
 
 // EventsQuery asks for the events of objects and of what they own, the latest last.
@@ -3639,7 +4003,7 @@ type EventsQuery struct {
 
 func (x *EventsQuery) Reset() {
 	*x = EventsQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3651,7 +4015,7 @@ func (x *EventsQuery) String() string {
 func (*EventsQuery) ProtoMessage() {}
 
 func (x *EventsQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[47]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3664,7 +4028,7 @@ func (x *EventsQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventsQuery.ProtoReflect.Descriptor instead.
 func (*EventsQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{47}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *EventsQuery) GetLimit() int32 {
@@ -3692,7 +4056,7 @@ type LogsQuery struct {
 
 func (x *LogsQuery) Reset() {
 	*x = LogsQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3704,7 +4068,7 @@ func (x *LogsQuery) String() string {
 func (*LogsQuery) ProtoMessage() {}
 
 func (x *LogsQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[48]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3717,7 +4081,7 @@ func (x *LogsQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsQuery.ProtoReflect.Descriptor instead.
 func (*LogsQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{48}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LogsQuery) GetContainer() string {
@@ -3764,7 +4128,7 @@ type WhyQuery struct {
 
 func (x *WhyQuery) Reset() {
 	*x = WhyQuery{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3776,7 +4140,7 @@ func (x *WhyQuery) String() string {
 func (*WhyQuery) ProtoMessage() {}
 
 func (x *WhyQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[49]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3789,7 +4153,7 @@ func (x *WhyQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyQuery.ProtoReflect.Descriptor instead.
 func (*WhyQuery) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{49}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{53}
 }
 
 // QueryResult is a part of a query's answer, at most 1 MiB. The first may be empty but for the id.
@@ -3814,7 +4178,7 @@ type QueryResult struct {
 
 func (x *QueryResult) Reset() {
 	*x = QueryResult{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3826,7 +4190,7 @@ func (x *QueryResult) String() string {
 func (*QueryResult) ProtoMessage() {}
 
 func (x *QueryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[50]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3839,7 +4203,7 @@ func (x *QueryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResult.ProtoReflect.Descriptor instead.
 func (*QueryResult) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{50}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QueryResult) GetId() string {
@@ -3923,7 +4287,7 @@ type QueryError struct {
 
 func (x *QueryError) Reset() {
 	*x = QueryError{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +4299,7 @@ func (x *QueryError) String() string {
 func (*QueryError) ProtoMessage() {}
 
 func (x *QueryError) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[51]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4312,7 @@ func (x *QueryError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryError.ProtoReflect.Descriptor instead.
 func (*QueryError) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{51}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *QueryError) GetCode() string {
@@ -3978,7 +4342,7 @@ type ObjectView struct {
 
 func (x *ObjectView) Reset() {
 	*x = ObjectView{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +4354,7 @@ func (x *ObjectView) String() string {
 func (*ObjectView) ProtoMessage() {}
 
 func (x *ObjectView) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[52]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +4367,7 @@ func (x *ObjectView) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectView.ProtoReflect.Descriptor instead.
 func (*ObjectView) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{52}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ObjectView) GetId() *ObjectId {
@@ -4049,7 +4413,7 @@ type ObjectDiff struct {
 
 func (x *ObjectDiff) Reset() {
 	*x = ObjectDiff{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4061,7 +4425,7 @@ func (x *ObjectDiff) String() string {
 func (*ObjectDiff) ProtoMessage() {}
 
 func (x *ObjectDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[53]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4074,7 +4438,7 @@ func (x *ObjectDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ObjectDiff.ProtoReflect.Descriptor instead.
 func (*ObjectDiff) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{53}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ObjectDiff) GetId() *ObjectId {
@@ -4128,7 +4492,7 @@ type TreeNode struct {
 
 func (x *TreeNode) Reset() {
 	*x = TreeNode{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4140,7 +4504,7 @@ func (x *TreeNode) String() string {
 func (*TreeNode) ProtoMessage() {}
 
 func (x *TreeNode) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[54]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4153,7 +4517,7 @@ func (x *TreeNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeNode.ProtoReflect.Descriptor instead.
 func (*TreeNode) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{54}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *TreeNode) GetId() *ObjectId {
@@ -4215,7 +4579,7 @@ type ClusterEvent struct {
 
 func (x *ClusterEvent) Reset() {
 	*x = ClusterEvent{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4227,7 +4591,7 @@ func (x *ClusterEvent) String() string {
 func (*ClusterEvent) ProtoMessage() {}
 
 func (x *ClusterEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[55]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4240,7 +4604,7 @@ func (x *ClusterEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterEvent.ProtoReflect.Descriptor instead.
 func (*ClusterEvent) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{55}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ClusterEvent) GetAbout() *ObjectId {
@@ -4312,7 +4676,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4324,7 +4688,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[56]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4337,7 +4701,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{56}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *LogLine) GetPod() string {
@@ -4383,7 +4747,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4395,7 +4759,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_periplus_link_v1_link_proto_msgTypes[57]
+	mi := &file_periplus_link_v1_link_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4408,7 +4772,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{57}
+	return file_periplus_link_v1_link_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Finding) GetId() *ObjectId {
@@ -4502,11 +4866,12 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\bfleet_id\x18\x06 \x01(\tR\afleetId\x126\n" +
 	"\baccepted\x18\a \x01(\v2\x1a.periplus.link.v1.PositionR\baccepted\x12-\n" +
 	"\x05facts\x18\b \x01(\v2\x17.periplus.link.v1.FactsR\x05facts\x123\n" +
-	"\arefused\x18\t \x03(\v2\x19.periplus.link.v1.RefusedR\arefused\"o\n" +
+	"\arefused\x18\t \x03(\v2\x19.periplus.link.v1.RefusedR\arefused\"\x94\x01\n" +
 	"\x05Facts\x12-\n" +
 	"\x12kubernetes_version\x18\x01 \x01(\tR\x11kubernetesVersion\x12!\n" +
 	"\fapi_versions\x18\x02 \x03(\tR\vapiVersions\x12\x14\n" +
-	"\x05nodes\x18\x03 \x01(\x05R\x05nodes\"\x86\x03\n" +
+	"\x05nodes\x18\x03 \x01(\x05R\x05nodes\x12#\n" +
+	"\rpolicy_points\x18\x04 \x03(\tR\fpolicyPoints\"\x86\x03\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x12\"\n" +
 	"\fcapabilities\x18\x02 \x03(\tR\fcapabilities\x12\x1f\n" +
@@ -4547,7 +4912,7 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x123\n" +
 	"\aoptions\x18\x03 \x01(\v2\x19.periplus.link.v1.OptionsR\aoptions\x123\n" +
 	"\x15required_capabilities\x18\x04 \x03(\tR\x14requiredCapabilities\x12\x16\n" +
-	"\x06commit\x18\x05 \x01(\tR\x06commit\"\x8f\x04\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\"\xc7\x04\n" +
 	"\aOptions\x120\n" +
 	"\x14service_account_name\x18\x01 \x01(\tR\x12serviceAccountName\x12+\n" +
 	"\x11default_namespace\x18\x02 \x01(\tR\x10defaultNamespace\x12\x1d\n" +
@@ -4563,7 +4928,11 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"depends_on\x18\t \x03(\tR\tdependsOn\x12H\n" +
 	"\x12depends_on_objects\x18\n" +
 	" \x03(\v2\x1a.periplus.link.v1.ObjectIdR\x10dependsOnObjects\x12\x16\n" +
-	"\x06orphan\x18\v \x01(\bR\x06orphan\"\xa1\x01\n" +
+	"\x06orphan\x18\v \x01(\bR\x06orphan\x126\n" +
+	"\bpolicies\x18\f \x01(\v2\x1a.periplus.link.v1.PoliciesR\bpolicies\"B\n" +
+	"\bPolicies\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\fR\acluster\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xa1\x01\n" +
 	"\vDriftIgnore\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1c\n" +
@@ -4589,14 +4958,39 @@ const file_periplus_link_v1_link_proto_rawDesc = "" +
 	"\aRefused\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\tR\brevision\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xdb\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x93\x02\n" +
 	"\fStatusReport\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x128\n" +
 	"\abundles\x18\x03 \x03(\v2\x1e.periplus.link.v1.BundleStatusR\abundles\x12\x18\n" +
 	"\aremoved\x18\x04 \x03(\tR\aremoved\x12-\n" +
 	"\x05facts\x18\x05 \x01(\v2\x17.periplus.link.v1.FactsR\x05facts\x12\x12\n" +
-	"\x04full\x18\x06 \x01(\bR\x04full\"'\n" +
+	"\x04full\x18\x06 \x01(\bR\x04full\x126\n" +
+	"\x06policy\x18\a \x01(\v2\x1e.periplus.link.v1.PolicyReportR\x06policy\"\xaf\x01\n" +
+	"\fPolicyReport\x12\x12\n" +
+	"\x04full\x18\x01 \x01(\bR\x04full\x128\n" +
+	"\aupserts\x18\x02 \x03(\v2\x1e.periplus.link.v1.PolicyResultR\aupserts\x125\n" +
+	"\x04gone\x18\x03 \x03(\v2!.periplus.link.v1.PolicyResultKeyR\x04gone\x12\x1a\n" +
+	"\bproblems\x18\x04 \x03(\tR\bproblems\"\x83\x01\n" +
+	"\x0fPolicyResultKey\x12\x14\n" +
+	"\x05point\x18\x01 \x01(\tR\x05point\x122\n" +
+	"\x06object\x18\x02 \x01(\v2\x1a.periplus.link.v1.ObjectIdR\x06object\x12\x16\n" +
+	"\x06policy\x18\x03 \x01(\tR\x06policy\x12\x0e\n" +
+	"\x02id\x18\x04 \x01(\tR\x02id\"\xe5\x02\n" +
+	"\fPolicyResult\x123\n" +
+	"\x03key\x18\x01 \x01(\v2!.periplus.link.v1.PolicyResultKeyR\x03key\x12\x12\n" +
+	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06result\x18\x04 \x01(\tR\x06result\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x12\n" +
+	"\x04file\x18\x06 \x01(\tR\x04file\x12\x12\n" +
+	"\x04line\x18\a \x01(\x05R\x04line\x12\x1c\n" +
+	"\texemption\x18\b \x01(\tR\texemption\x12.\n" +
+	"\x04time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1a\n" +
+	"\brevision\x18\n" +
+	" \x01(\tR\brevision\x12\x12\n" +
+	"\x04user\x18\v \x01(\tR\x04user\x12\x1c\n" +
+	"\toperation\x18\f \x01(\tR\toperation\"'\n" +
 	"\tStatusAck\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\x8e\x04\n" +
 	"\fBundleStatus\x12\x16\n" +
@@ -4807,7 +5201,7 @@ func file_periplus_link_v1_link_proto_rawDescGZIP() []byte {
 }
 
 var file_periplus_link_v1_link_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_periplus_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_periplus_link_v1_link_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_periplus_link_v1_link_proto_goTypes = []any{
 	(State)(0),                    // 0: periplus.link.v1.State
 	(*JoinRequest)(nil),           // 1: periplus.link.v1.JoinRequest
@@ -4827,154 +5221,165 @@ var file_periplus_link_v1_link_proto_goTypes = []any{
 	(*Entries)(nil),               // 15: periplus.link.v1.Entries
 	(*Entry)(nil),                 // 16: periplus.link.v1.Entry
 	(*Options)(nil),               // 17: periplus.link.v1.Options
-	(*DriftIgnore)(nil),           // 18: periplus.link.v1.DriftIgnore
-	(*Tombstone)(nil),             // 19: periplus.link.v1.Tombstone
-	(*Cause)(nil),                 // 20: periplus.link.v1.Cause
-	(*Accepted)(nil),              // 21: periplus.link.v1.Accepted
-	(*Refused)(nil),               // 22: periplus.link.v1.Refused
-	(*StatusReport)(nil),          // 23: periplus.link.v1.StatusReport
-	(*StatusAck)(nil),             // 24: periplus.link.v1.StatusAck
-	(*BundleStatus)(nil),          // 25: periplus.link.v1.BundleStatus
-	(*Counts)(nil),                // 26: periplus.link.v1.Counts
-	(*ObjectId)(nil),              // 27: periplus.link.v1.ObjectId
-	(*ObjectStatus)(nil),          // 28: periplus.link.v1.ObjectStatus
-	(*ObjectEvent)(nil),           // 29: periplus.link.v1.ObjectEvent
-	(*PruneHold)(nil),             // 30: periplus.link.v1.PruneHold
-	(*AgentHeartbeat)(nil),        // 31: periplus.link.v1.AgentHeartbeat
-	(*HubHeartbeat)(nil),          // 32: periplus.link.v1.HubHeartbeat
-	(*RelearnRequest)(nil),        // 33: periplus.link.v1.RelearnRequest
-	(*RelearnReport)(nil),         // 34: periplus.link.v1.RelearnReport
-	(*Command)(nil),               // 35: periplus.link.v1.Command
-	(*ConfirmPrune)(nil),          // 36: periplus.link.v1.ConfirmPrune
-	(*Reconcile)(nil),             // 37: periplus.link.v1.Reconcile
-	(*Abort)(nil),                 // 38: periplus.link.v1.Abort
-	(*CommandResult)(nil),         // 39: periplus.link.v1.CommandResult
-	(*FetchRequest)(nil),          // 40: periplus.link.v1.FetchRequest
-	(*FetchResponse)(nil),         // 41: periplus.link.v1.FetchResponse
-	(*Blob)(nil),                  // 42: periplus.link.v1.Blob
-	(*Query)(nil),                 // 43: periplus.link.v1.Query
-	(*AnswerEnd)(nil),             // 44: periplus.link.v1.AnswerEnd
-	(*GetQuery)(nil),              // 45: periplus.link.v1.GetQuery
-	(*DiffQuery)(nil),             // 46: periplus.link.v1.DiffQuery
-	(*TreeQuery)(nil),             // 47: periplus.link.v1.TreeQuery
-	(*EventsQuery)(nil),           // 48: periplus.link.v1.EventsQuery
-	(*LogsQuery)(nil),             // 49: periplus.link.v1.LogsQuery
-	(*WhyQuery)(nil),              // 50: periplus.link.v1.WhyQuery
-	(*QueryResult)(nil),           // 51: periplus.link.v1.QueryResult
-	(*QueryError)(nil),            // 52: periplus.link.v1.QueryError
-	(*ObjectView)(nil),            // 53: periplus.link.v1.ObjectView
-	(*ObjectDiff)(nil),            // 54: periplus.link.v1.ObjectDiff
-	(*TreeNode)(nil),              // 55: periplus.link.v1.TreeNode
-	(*ClusterEvent)(nil),          // 56: periplus.link.v1.ClusterEvent
-	(*LogLine)(nil),               // 57: periplus.link.v1.LogLine
-	(*Finding)(nil),               // 58: periplus.link.v1.Finding
-	(*timestamppb.Timestamp)(nil), // 59: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 60: google.protobuf.Duration
+	(*Policies)(nil),              // 18: periplus.link.v1.Policies
+	(*DriftIgnore)(nil),           // 19: periplus.link.v1.DriftIgnore
+	(*Tombstone)(nil),             // 20: periplus.link.v1.Tombstone
+	(*Cause)(nil),                 // 21: periplus.link.v1.Cause
+	(*Accepted)(nil),              // 22: periplus.link.v1.Accepted
+	(*Refused)(nil),               // 23: periplus.link.v1.Refused
+	(*StatusReport)(nil),          // 24: periplus.link.v1.StatusReport
+	(*PolicyReport)(nil),          // 25: periplus.link.v1.PolicyReport
+	(*PolicyResultKey)(nil),       // 26: periplus.link.v1.PolicyResultKey
+	(*PolicyResult)(nil),          // 27: periplus.link.v1.PolicyResult
+	(*StatusAck)(nil),             // 28: periplus.link.v1.StatusAck
+	(*BundleStatus)(nil),          // 29: periplus.link.v1.BundleStatus
+	(*Counts)(nil),                // 30: periplus.link.v1.Counts
+	(*ObjectId)(nil),              // 31: periplus.link.v1.ObjectId
+	(*ObjectStatus)(nil),          // 32: periplus.link.v1.ObjectStatus
+	(*ObjectEvent)(nil),           // 33: periplus.link.v1.ObjectEvent
+	(*PruneHold)(nil),             // 34: periplus.link.v1.PruneHold
+	(*AgentHeartbeat)(nil),        // 35: periplus.link.v1.AgentHeartbeat
+	(*HubHeartbeat)(nil),          // 36: periplus.link.v1.HubHeartbeat
+	(*RelearnRequest)(nil),        // 37: periplus.link.v1.RelearnRequest
+	(*RelearnReport)(nil),         // 38: periplus.link.v1.RelearnReport
+	(*Command)(nil),               // 39: periplus.link.v1.Command
+	(*ConfirmPrune)(nil),          // 40: periplus.link.v1.ConfirmPrune
+	(*Reconcile)(nil),             // 41: periplus.link.v1.Reconcile
+	(*Abort)(nil),                 // 42: periplus.link.v1.Abort
+	(*CommandResult)(nil),         // 43: periplus.link.v1.CommandResult
+	(*FetchRequest)(nil),          // 44: periplus.link.v1.FetchRequest
+	(*FetchResponse)(nil),         // 45: periplus.link.v1.FetchResponse
+	(*Blob)(nil),                  // 46: periplus.link.v1.Blob
+	(*Query)(nil),                 // 47: periplus.link.v1.Query
+	(*AnswerEnd)(nil),             // 48: periplus.link.v1.AnswerEnd
+	(*GetQuery)(nil),              // 49: periplus.link.v1.GetQuery
+	(*DiffQuery)(nil),             // 50: periplus.link.v1.DiffQuery
+	(*TreeQuery)(nil),             // 51: periplus.link.v1.TreeQuery
+	(*EventsQuery)(nil),           // 52: periplus.link.v1.EventsQuery
+	(*LogsQuery)(nil),             // 53: periplus.link.v1.LogsQuery
+	(*WhyQuery)(nil),              // 54: periplus.link.v1.WhyQuery
+	(*QueryResult)(nil),           // 55: periplus.link.v1.QueryResult
+	(*QueryError)(nil),            // 56: periplus.link.v1.QueryError
+	(*ObjectView)(nil),            // 57: periplus.link.v1.ObjectView
+	(*ObjectDiff)(nil),            // 58: periplus.link.v1.ObjectDiff
+	(*TreeNode)(nil),              // 59: periplus.link.v1.TreeNode
+	(*ClusterEvent)(nil),          // 60: periplus.link.v1.ClusterEvent
+	(*LogLine)(nil),               // 61: periplus.link.v1.LogLine
+	(*Finding)(nil),               // 62: periplus.link.v1.Finding
+	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 64: google.protobuf.Duration
 }
 var file_periplus_link_v1_link_proto_depIdxs = []int32{
-	59, // 0: periplus.link.v1.RenewRequest.proof_time:type_name -> google.protobuf.Timestamp
-	8,  // 1: periplus.link.v1.AgentMessage.hello:type_name -> periplus.link.v1.Hello
-	14, // 2: periplus.link.v1.AgentMessage.want:type_name -> periplus.link.v1.Want
-	21, // 3: periplus.link.v1.AgentMessage.accepted:type_name -> periplus.link.v1.Accepted
-	23, // 4: periplus.link.v1.AgentMessage.status:type_name -> periplus.link.v1.StatusReport
-	31, // 5: periplus.link.v1.AgentMessage.heartbeat:type_name -> periplus.link.v1.AgentHeartbeat
-	34, // 6: periplus.link.v1.AgentMessage.relearn:type_name -> periplus.link.v1.RelearnReport
-	39, // 7: periplus.link.v1.AgentMessage.command_result:type_name -> periplus.link.v1.CommandResult
-	10, // 8: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
-	11, // 9: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
-	12, // 10: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
-	15, // 11: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
-	24, // 12: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
-	32, // 13: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
-	33, // 14: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
-	35, // 15: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
-	43, // 16: periplus.link.v1.HubMessage.query:type_name -> periplus.link.v1.Query
-	7,  // 17: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
-	9,  // 18: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
-	22, // 19: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
-	60, // 20: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
-	60, // 21: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
-	7,  // 22: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
-	7,  // 23: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
-	16, // 24: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
-	19, // 25: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 26: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
-	13, // 27: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
-	19, // 28: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
-	7,  // 29: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
-	7,  // 30: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
-	16, // 31: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
-	17, // 32: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
-	18, // 33: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
-	60, // 34: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
-	27, // 35: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
-	20, // 36: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
-	7,  // 37: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
-	22, // 38: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
-	25, // 39: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
-	9,  // 40: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
-	0,  // 41: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
-	26, // 42: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
-	28, // 43: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
-	59, // 44: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
-	29, // 45: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
-	30, // 46: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
-	27, // 47: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
-	59, // 48: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
-	27, // 49: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
-	59, // 50: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
-	27, // 51: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
-	7,  // 52: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
-	7,  // 53: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
-	7,  // 54: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
-	16, // 55: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
-	19, // 56: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
-	59, // 57: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
-	36, // 58: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
-	37, // 59: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
-	38, // 60: periplus.link.v1.Command.abort:type_name -> periplus.link.v1.Abort
-	42, // 61: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
-	59, // 62: periplus.link.v1.Query.deadline:type_name -> google.protobuf.Timestamp
-	27, // 63: periplus.link.v1.Query.object:type_name -> periplus.link.v1.ObjectId
-	45, // 64: periplus.link.v1.Query.get:type_name -> periplus.link.v1.GetQuery
-	46, // 65: periplus.link.v1.Query.diff:type_name -> periplus.link.v1.DiffQuery
-	47, // 66: periplus.link.v1.Query.tree:type_name -> periplus.link.v1.TreeQuery
-	48, // 67: periplus.link.v1.Query.events:type_name -> periplus.link.v1.EventsQuery
-	49, // 68: periplus.link.v1.Query.logs:type_name -> periplus.link.v1.LogsQuery
-	50, // 69: periplus.link.v1.Query.why:type_name -> periplus.link.v1.WhyQuery
-	60, // 70: periplus.link.v1.LogsQuery.since:type_name -> google.protobuf.Duration
-	52, // 71: periplus.link.v1.QueryResult.error:type_name -> periplus.link.v1.QueryError
-	53, // 72: periplus.link.v1.QueryResult.objects:type_name -> periplus.link.v1.ObjectView
-	54, // 73: periplus.link.v1.QueryResult.diffs:type_name -> periplus.link.v1.ObjectDiff
-	55, // 74: periplus.link.v1.QueryResult.nodes:type_name -> periplus.link.v1.TreeNode
-	56, // 75: periplus.link.v1.QueryResult.events:type_name -> periplus.link.v1.ClusterEvent
-	57, // 76: periplus.link.v1.QueryResult.lines:type_name -> periplus.link.v1.LogLine
-	58, // 77: periplus.link.v1.QueryResult.findings:type_name -> periplus.link.v1.Finding
-	27, // 78: periplus.link.v1.ObjectView.id:type_name -> periplus.link.v1.ObjectId
-	27, // 79: periplus.link.v1.ObjectDiff.id:type_name -> periplus.link.v1.ObjectId
-	27, // 80: periplus.link.v1.TreeNode.id:type_name -> periplus.link.v1.ObjectId
-	59, // 81: periplus.link.v1.TreeNode.created:type_name -> google.protobuf.Timestamp
-	27, // 82: periplus.link.v1.ClusterEvent.about:type_name -> periplus.link.v1.ObjectId
-	59, // 83: periplus.link.v1.ClusterEvent.first:type_name -> google.protobuf.Timestamp
-	59, // 84: periplus.link.v1.ClusterEvent.last:type_name -> google.protobuf.Timestamp
-	59, // 85: periplus.link.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	27, // 86: periplus.link.v1.Finding.id:type_name -> periplus.link.v1.ObjectId
-	27, // 87: periplus.link.v1.Finding.cause:type_name -> periplus.link.v1.ObjectId
-	1,  // 88: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
-	3,  // 89: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
-	5,  // 90: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
-	40, // 91: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
-	51, // 92: periplus.link.v1.Link.Answer:input_type -> periplus.link.v1.QueryResult
-	2,  // 93: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
-	4,  // 94: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
-	6,  // 95: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
-	41, // 96: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
-	44, // 97: periplus.link.v1.Link.Answer:output_type -> periplus.link.v1.AnswerEnd
-	93, // [93:98] is the sub-list for method output_type
-	88, // [88:93] is the sub-list for method input_type
-	88, // [88:88] is the sub-list for extension type_name
-	88, // [88:88] is the sub-list for extension extendee
-	0,  // [0:88] is the sub-list for field type_name
+	63,  // 0: periplus.link.v1.RenewRequest.proof_time:type_name -> google.protobuf.Timestamp
+	8,   // 1: periplus.link.v1.AgentMessage.hello:type_name -> periplus.link.v1.Hello
+	14,  // 2: periplus.link.v1.AgentMessage.want:type_name -> periplus.link.v1.Want
+	22,  // 3: periplus.link.v1.AgentMessage.accepted:type_name -> periplus.link.v1.Accepted
+	24,  // 4: periplus.link.v1.AgentMessage.status:type_name -> periplus.link.v1.StatusReport
+	35,  // 5: periplus.link.v1.AgentMessage.heartbeat:type_name -> periplus.link.v1.AgentHeartbeat
+	38,  // 6: periplus.link.v1.AgentMessage.relearn:type_name -> periplus.link.v1.RelearnReport
+	43,  // 7: periplus.link.v1.AgentMessage.command_result:type_name -> periplus.link.v1.CommandResult
+	10,  // 8: periplus.link.v1.HubMessage.welcome:type_name -> periplus.link.v1.Welcome
+	11,  // 9: periplus.link.v1.HubMessage.delta:type_name -> periplus.link.v1.Delta
+	12,  // 10: periplus.link.v1.HubMessage.index:type_name -> periplus.link.v1.Index
+	15,  // 11: periplus.link.v1.HubMessage.entries:type_name -> periplus.link.v1.Entries
+	28,  // 12: periplus.link.v1.HubMessage.status_ack:type_name -> periplus.link.v1.StatusAck
+	36,  // 13: periplus.link.v1.HubMessage.heartbeat:type_name -> periplus.link.v1.HubHeartbeat
+	37,  // 14: periplus.link.v1.HubMessage.relearn:type_name -> periplus.link.v1.RelearnRequest
+	39,  // 15: periplus.link.v1.HubMessage.command:type_name -> periplus.link.v1.Command
+	47,  // 16: periplus.link.v1.HubMessage.query:type_name -> periplus.link.v1.Query
+	7,   // 17: periplus.link.v1.Hello.accepted:type_name -> periplus.link.v1.Position
+	9,   // 18: periplus.link.v1.Hello.facts:type_name -> periplus.link.v1.Facts
+	23,  // 19: periplus.link.v1.Hello.refused:type_name -> periplus.link.v1.Refused
+	64,  // 20: periplus.link.v1.Welcome.reconnect_jitter:type_name -> google.protobuf.Duration
+	64,  // 21: periplus.link.v1.Welcome.heartbeat_interval:type_name -> google.protobuf.Duration
+	7,   // 22: periplus.link.v1.Delta.base:type_name -> periplus.link.v1.Position
+	7,   // 23: periplus.link.v1.Delta.target:type_name -> periplus.link.v1.Position
+	16,  // 24: periplus.link.v1.Delta.upserts:type_name -> periplus.link.v1.Entry
+	20,  // 25: periplus.link.v1.Delta.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,   // 26: periplus.link.v1.Index.target:type_name -> periplus.link.v1.Position
+	13,  // 27: periplus.link.v1.Index.items:type_name -> periplus.link.v1.IndexItem
+	20,  // 28: periplus.link.v1.Index.tombstones:type_name -> periplus.link.v1.Tombstone
+	7,   // 29: periplus.link.v1.Want.target:type_name -> periplus.link.v1.Position
+	7,   // 30: periplus.link.v1.Entries.target:type_name -> periplus.link.v1.Position
+	16,  // 31: periplus.link.v1.Entries.entries:type_name -> periplus.link.v1.Entry
+	17,  // 32: periplus.link.v1.Entry.options:type_name -> periplus.link.v1.Options
+	19,  // 33: periplus.link.v1.Options.drift_ignore:type_name -> periplus.link.v1.DriftIgnore
+	64,  // 34: periplus.link.v1.Options.health_timeout:type_name -> google.protobuf.Duration
+	31,  // 35: periplus.link.v1.Options.depends_on_objects:type_name -> periplus.link.v1.ObjectId
+	18,  // 36: periplus.link.v1.Options.policies:type_name -> periplus.link.v1.Policies
+	21,  // 37: periplus.link.v1.Tombstone.cause:type_name -> periplus.link.v1.Cause
+	7,   // 38: periplus.link.v1.Accepted.position:type_name -> periplus.link.v1.Position
+	23,  // 39: periplus.link.v1.Accepted.refused:type_name -> periplus.link.v1.Refused
+	29,  // 40: periplus.link.v1.StatusReport.bundles:type_name -> periplus.link.v1.BundleStatus
+	9,   // 41: periplus.link.v1.StatusReport.facts:type_name -> periplus.link.v1.Facts
+	25,  // 42: periplus.link.v1.StatusReport.policy:type_name -> periplus.link.v1.PolicyReport
+	27,  // 43: periplus.link.v1.PolicyReport.upserts:type_name -> periplus.link.v1.PolicyResult
+	26,  // 44: periplus.link.v1.PolicyReport.gone:type_name -> periplus.link.v1.PolicyResultKey
+	31,  // 45: periplus.link.v1.PolicyResultKey.object:type_name -> periplus.link.v1.ObjectId
+	26,  // 46: periplus.link.v1.PolicyResult.key:type_name -> periplus.link.v1.PolicyResultKey
+	63,  // 47: periplus.link.v1.PolicyResult.time:type_name -> google.protobuf.Timestamp
+	0,   // 48: periplus.link.v1.BundleStatus.state:type_name -> periplus.link.v1.State
+	30,  // 49: periplus.link.v1.BundleStatus.counts:type_name -> periplus.link.v1.Counts
+	32,  // 50: periplus.link.v1.BundleStatus.exceptions:type_name -> periplus.link.v1.ObjectStatus
+	63,  // 51: periplus.link.v1.BundleStatus.changed:type_name -> google.protobuf.Timestamp
+	33,  // 52: periplus.link.v1.BundleStatus.events:type_name -> periplus.link.v1.ObjectEvent
+	34,  // 53: periplus.link.v1.BundleStatus.prune_hold:type_name -> periplus.link.v1.PruneHold
+	31,  // 54: periplus.link.v1.ObjectStatus.id:type_name -> periplus.link.v1.ObjectId
+	63,  // 55: periplus.link.v1.ObjectStatus.since:type_name -> google.protobuf.Timestamp
+	31,  // 56: periplus.link.v1.ObjectEvent.id:type_name -> periplus.link.v1.ObjectId
+	63,  // 57: periplus.link.v1.ObjectEvent.time:type_name -> google.protobuf.Timestamp
+	31,  // 58: periplus.link.v1.PruneHold.examples:type_name -> periplus.link.v1.ObjectId
+	7,   // 59: periplus.link.v1.AgentHeartbeat.accepted:type_name -> periplus.link.v1.Position
+	7,   // 60: periplus.link.v1.HubHeartbeat.desired:type_name -> periplus.link.v1.Position
+	7,   // 61: periplus.link.v1.RelearnReport.accepted:type_name -> periplus.link.v1.Position
+	16,  // 62: periplus.link.v1.RelearnReport.entries:type_name -> periplus.link.v1.Entry
+	20,  // 63: periplus.link.v1.RelearnReport.tombstones:type_name -> periplus.link.v1.Tombstone
+	63,  // 64: periplus.link.v1.Command.deadline:type_name -> google.protobuf.Timestamp
+	40,  // 65: periplus.link.v1.Command.confirm_prune:type_name -> periplus.link.v1.ConfirmPrune
+	41,  // 66: periplus.link.v1.Command.reconcile:type_name -> periplus.link.v1.Reconcile
+	42,  // 67: periplus.link.v1.Command.abort:type_name -> periplus.link.v1.Abort
+	46,  // 68: periplus.link.v1.FetchResponse.blobs:type_name -> periplus.link.v1.Blob
+	63,  // 69: periplus.link.v1.Query.deadline:type_name -> google.protobuf.Timestamp
+	31,  // 70: periplus.link.v1.Query.object:type_name -> periplus.link.v1.ObjectId
+	49,  // 71: periplus.link.v1.Query.get:type_name -> periplus.link.v1.GetQuery
+	50,  // 72: periplus.link.v1.Query.diff:type_name -> periplus.link.v1.DiffQuery
+	51,  // 73: periplus.link.v1.Query.tree:type_name -> periplus.link.v1.TreeQuery
+	52,  // 74: periplus.link.v1.Query.events:type_name -> periplus.link.v1.EventsQuery
+	53,  // 75: periplus.link.v1.Query.logs:type_name -> periplus.link.v1.LogsQuery
+	54,  // 76: periplus.link.v1.Query.why:type_name -> periplus.link.v1.WhyQuery
+	64,  // 77: periplus.link.v1.LogsQuery.since:type_name -> google.protobuf.Duration
+	56,  // 78: periplus.link.v1.QueryResult.error:type_name -> periplus.link.v1.QueryError
+	57,  // 79: periplus.link.v1.QueryResult.objects:type_name -> periplus.link.v1.ObjectView
+	58,  // 80: periplus.link.v1.QueryResult.diffs:type_name -> periplus.link.v1.ObjectDiff
+	59,  // 81: periplus.link.v1.QueryResult.nodes:type_name -> periplus.link.v1.TreeNode
+	60,  // 82: periplus.link.v1.QueryResult.events:type_name -> periplus.link.v1.ClusterEvent
+	61,  // 83: periplus.link.v1.QueryResult.lines:type_name -> periplus.link.v1.LogLine
+	62,  // 84: periplus.link.v1.QueryResult.findings:type_name -> periplus.link.v1.Finding
+	31,  // 85: periplus.link.v1.ObjectView.id:type_name -> periplus.link.v1.ObjectId
+	31,  // 86: periplus.link.v1.ObjectDiff.id:type_name -> periplus.link.v1.ObjectId
+	31,  // 87: periplus.link.v1.TreeNode.id:type_name -> periplus.link.v1.ObjectId
+	63,  // 88: periplus.link.v1.TreeNode.created:type_name -> google.protobuf.Timestamp
+	31,  // 89: periplus.link.v1.ClusterEvent.about:type_name -> periplus.link.v1.ObjectId
+	63,  // 90: periplus.link.v1.ClusterEvent.first:type_name -> google.protobuf.Timestamp
+	63,  // 91: periplus.link.v1.ClusterEvent.last:type_name -> google.protobuf.Timestamp
+	63,  // 92: periplus.link.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	31,  // 93: periplus.link.v1.Finding.id:type_name -> periplus.link.v1.ObjectId
+	31,  // 94: periplus.link.v1.Finding.cause:type_name -> periplus.link.v1.ObjectId
+	1,   // 95: periplus.link.v1.Link.Join:input_type -> periplus.link.v1.JoinRequest
+	3,   // 96: periplus.link.v1.Link.Renew:input_type -> periplus.link.v1.RenewRequest
+	5,   // 97: periplus.link.v1.Link.Connect:input_type -> periplus.link.v1.AgentMessage
+	44,  // 98: periplus.link.v1.Link.Fetch:input_type -> periplus.link.v1.FetchRequest
+	55,  // 99: periplus.link.v1.Link.Answer:input_type -> periplus.link.v1.QueryResult
+	2,   // 100: periplus.link.v1.Link.Join:output_type -> periplus.link.v1.JoinResponse
+	4,   // 101: periplus.link.v1.Link.Renew:output_type -> periplus.link.v1.RenewResponse
+	6,   // 102: periplus.link.v1.Link.Connect:output_type -> periplus.link.v1.HubMessage
+	45,  // 103: periplus.link.v1.Link.Fetch:output_type -> periplus.link.v1.FetchResponse
+	48,  // 104: periplus.link.v1.Link.Answer:output_type -> periplus.link.v1.AnswerEnd
+	100, // [100:105] is the sub-list for method output_type
+	95,  // [95:100] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_periplus_link_v1_link_proto_init() }
@@ -5002,12 +5407,12 @@ func file_periplus_link_v1_link_proto_init() {
 		(*HubMessage_Command)(nil),
 		(*HubMessage_Query)(nil),
 	}
-	file_periplus_link_v1_link_proto_msgTypes[34].OneofWrappers = []any{
+	file_periplus_link_v1_link_proto_msgTypes[38].OneofWrappers = []any{
 		(*Command_ConfirmPrune)(nil),
 		(*Command_Reconcile)(nil),
 		(*Command_Abort)(nil),
 	}
-	file_periplus_link_v1_link_proto_msgTypes[42].OneofWrappers = []any{
+	file_periplus_link_v1_link_proto_msgTypes[46].OneofWrappers = []any{
 		(*Query_Get)(nil),
 		(*Query_Diff)(nil),
 		(*Query_Tree)(nil),
@@ -5021,7 +5426,7 @@ func file_periplus_link_v1_link_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_periplus_link_v1_link_proto_rawDesc), len(file_periplus_link_v1_link_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   58,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
