@@ -59,6 +59,45 @@ func (s *Secrets) Watch(ctx context.Context, name string) (watch.Interface, erro
 		Param("fieldSelector", "metadata.name="+name).Watch(ctx)
 }
 
+// Follow says how a Secret is, nil where there is none, and again whenever it changes, until the API server ends the watch.
+func (s *Secrets) Follow(ctx context.Context, name string, each func(*corev1.Secret)) error {
+	version := ""
+	secret, err := s.Get(ctx, name)
+	switch {
+	case apierrors.IsNotFound(err):
+		each(nil)
+	case err != nil:
+		return err
+	default:
+		version = secret.ResourceVersion
+		each(secret)
+	}
+	stream, err := s.Watch(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer stream.Stop()
+	for {
+		select {
+		case event, open := <-stream.ResultChan():
+			if !open || event.Type == watch.Error {
+				return nil
+			}
+			secret, ok := event.Object.(*corev1.Secret)
+			switch {
+			case !ok || event.Type == watch.Bookmark || event.Type != watch.Deleted && secret.ResourceVersion == version:
+			case event.Type == watch.Deleted:
+				each(nil)
+			default:
+				version = secret.ResourceVersion
+				each(secret)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
 // List the Secrets of one part, with their data.
 func (s *Secrets) List(ctx context.Context, part string) ([]corev1.Secret, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -8,13 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
-	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/periplus-fleet/periplus/agent/desired"
@@ -26,14 +23,8 @@ import (
 )
 
 const (
-	// secretName holds the entry that was loaded last.
-	secretName = "periplus-policies"
-	entryKey   = "entry"
-
 	firstRetry = 2 * time.Second
 	lastRetry  = 5 * time.Minute
-	// shownRefusals bounds what a message says of what is refused.
-	shownRefusals = 3
 )
 
 // Desired is the accepted set with its content.
@@ -52,7 +43,7 @@ type Hub interface {
 // Config of a Loader.
 type Config struct {
 	Desired Desired
-	// Secrets keep what is in force over restarts; nil keeps nothing, for one who only reads along.
+	// Secrets keep what is in force over restarts.
 	Secrets *kube.Secrets
 	Hub     Hub
 	// Key verifies signatures; nil takes policies unsigned.
@@ -75,19 +66,19 @@ type Loader struct {
 	config Config
 	poke   chan struct{}
 
-	mu sync.Mutex
-	// kept is the entry that InForce was made of, nil for none.
+	// last is what was in force when the agent ended, until it is loaded; nil for nothing.
+	last *record
+	// written says that the Secret is there.
+	written bool
+	// kept is the entry that inForce was made of, nil for none.
 	kept    *linkv1.Entry
 	inForce InForce
 	status  *linkv1.BundleStatus
 }
 
-// Open finds out which policies were in force last; Run loads them.
+// Open reads which policies were in force last; Run loads them.
 func Open(ctx context.Context, config Config) (*Loader, error) {
 	l := &Loader{config: config, poke: make(chan struct{}, 1)}
-	if config.Secrets == nil {
-		return l, nil
-	}
 	secret, err := config.Secrets.Get(ctx, secretName)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -95,23 +86,11 @@ func Open(ctx context.Context, config Config) (*Loader, error) {
 	case err != nil:
 		return nil, fmt.Errorf("cannot read which policies were in force: %w", err)
 	}
-	entry := &linkv1.Entry{}
-	if err := proto.Unmarshal(secret.Data[entryKey], entry); err != nil || entry.GetRevision() == "" {
+	l.written = true
+	if l.last, err = readRecord(secret); err != nil {
 		config.Log.Warn("cannot read which policies were in force: the hub's are loaded", "secret", secretName, "error", err)
-		return l, nil
 	}
-	l.kept = entry
 	return l, nil
-}
-
-// Revisions are those whose content must be kept for the next start.
-func (l *Loader) Revisions() []content.Digest {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.kept == nil {
-		return nil
-	}
-	return []content.Digest{content.Digest(l.kept.GetRevision())}
 }
 
 // Changed says that another set was accepted.
@@ -124,11 +103,12 @@ func (l *Loader) Changed() {
 
 // Run loads what was in force last, and follows the accepted set until ctx ends.
 func (l *Loader) Run(ctx context.Context) error {
-	if l.kept != nil {
-		if loaded, err := l.load(ctx, l.kept); err != nil {
-			l.config.Log.Warn("cannot load the policies that were in force", "revision", l.kept.GetRevision(), "error", err)
+	if last := l.last; last != nil {
+		l.last = nil
+		if loaded, err := last.load(l.config.Key, nil); err != nil {
+			l.config.Log.Warn("cannot load the policies that were in force", "revision", last.entry.GetRevision(), "error", err)
 		} else {
-			l.take(l.kept, loaded)
+			l.take(last.entry, loaded)
 		}
 	}
 	wait := firstRetry
@@ -178,9 +158,13 @@ func (l *Loader) bring(ctx context.Context, entry *linkv1.Entry) (again bool) {
 		l.report(entry, nil)
 		return false
 	}
-	loaded, err := l.load(ctx, entry)
+	fetched, err := l.fetch(ctx, entry)
+	var loaded InForce
 	if err == nil {
-		err = l.keep(ctx, entry)
+		loaded, err = fetched.load(l.config.Key, l.inForce.Snapshot)
+	}
+	if err == nil {
+		err = l.keep(ctx, fetched)
 	}
 	if ctx.Err() != nil {
 		return false
@@ -201,82 +185,46 @@ func same(a, b *linkv1.Entry) bool {
 	return a.GetRevision() == b.GetRevision() && proto.Equal(a.GetOptions().GetPolicies(), b.GetOptions().GetPolicies())
 }
 
-// refusedError says what of the policies this agent cannot load.
-type refusedError struct{ message string }
-
-func (e refusedError) Error() string { return e.message }
-
-func (l *Loader) load(ctx context.Context, entry *linkv1.Entry) (InForce, error) {
-	revision := content.Digest(entry.GetRevision())
-	cluster, err := parcel.Open(revision, entry.GetOptions().GetPolicies(), l.config.Key)
+// fetch reads an entry's policies from the content that the agent holds.
+func (l *Loader) fetch(ctx context.Context, entry *linkv1.Entry) (*record, error) {
+	manifest, err := l.config.Desired.Manifest(ctx, content.Digest(entry.GetRevision()))
 	if err != nil {
-		return InForce{}, err
-	}
-	manifest, err := l.config.Desired.Manifest(ctx, revision)
-	if err != nil {
-		return InForce{}, err
+		return nil, err
 	}
 	digests := make([]content.Digest, len(manifest.Items))
 	for i, item := range manifest.Items {
 		digests[i] = item.Digest
 	}
 	blobs, err := l.config.Desired.Content(ctx, digests)
-	if err != nil {
-		return InForce{}, err
-	}
-	source, err := parcel.Unpack(manifest, blobs)
-	if err != nil {
-		return InForce{}, refusedError{err.Error()}
-	}
-	snapshot, refused := engine.Load(source, l.inForce.Snapshot)
-	if len(refused) > 0 {
-		var texts []string
-		for _, r := range refused[:min(len(refused), shownRefusals)] {
-			texts = append(texts, fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Message))
-		}
-		if more := len(refused) - shownRefusals; more > 0 {
-			texts = append(texts, fmt.Sprintf("and %d more", more))
-		}
-		return InForce{}, refusedError{"this agent cannot load the policies, and keeps those it had: " + strings.Join(texts, "; ")}
-	}
-	return InForce{Snapshot: snapshot, Cluster: cluster, Revision: revision}, nil
+	return &record{entry: entry, manifest: manifest, blobs: blobs}, err
 }
 
 // keep writes down what is about to be in force.
-func (l *Loader) keep(ctx context.Context, entry *linkv1.Entry) error {
-	if l.config.Secrets == nil {
-		return nil
+func (l *Loader) keep(ctx context.Context, r *record) error {
+	secret, err := r.secret(l.config.Secrets)
+	if err == nil {
+		err = l.config.Secrets.Put(ctx, secret, l.written)
 	}
-	data, err := proto.Marshal(entry)
 	if err != nil {
 		return fmt.Errorf("cannot write down which policies are in force: %w", err)
 	}
-	secret := &corev1.Secret{ObjectMeta: l.config.Secrets.Own(secretName, "policies"), Data: map[string][]byte{entryKey: data}}
-	if err := l.config.Secrets.Put(ctx, secret, l.kept != nil); err != nil {
-		return fmt.Errorf("cannot write down which policies are in force: %w", err)
-	}
+	l.written = true
 	return nil
 }
 
 func (l *Loader) take(entry *linkv1.Entry, loaded InForce) {
-	l.mu.Lock()
 	l.kept, l.inForce = entry, loaded
-	l.mu.Unlock()
 	l.config.Log.Info("policies are in force", "revision", loaded.Revision, "policies", len(loaded.Snapshot.Policies()))
 	l.config.Loaded(loaded)
 }
 
 func (l *Loader) drop(ctx context.Context, name string, tombstone *linkv1.Tombstone) (again bool) {
-	if l.config.Secrets != nil {
-		if err := l.config.Secrets.Delete(ctx, secretName); err != nil {
-			l.config.Log.Warn("cannot forget which policies were in force", "error", err)
-			return true
-		}
+	if err := l.config.Secrets.Delete(ctx, secretName); err != nil {
+		l.config.Log.Warn("cannot forget which policies were in force", "error", err)
+		return true
 	}
-	l.mu.Lock()
 	had := l.inForce.Snapshot != nil
-	l.kept, l.inForce, l.status = nil, InForce{}, nil
-	l.mu.Unlock()
+	l.kept, l.inForce, l.status, l.written = nil, InForce{}, nil, false
 	if had {
 		l.config.Log.Info("no policies are in force any more", "cause", tombstone.GetCause().GetMessage())
 		l.config.Loaded(InForce{})
@@ -303,8 +251,6 @@ func (l *Loader) report(entry *linkv1.Entry, problem error) {
 	if problem != nil {
 		l.config.Log.Error("cannot bring policies into force", "revision", entry.GetRevision(), "error", problem)
 	}
-	l.mu.Lock()
 	l.status = status
-	l.mu.Unlock()
 	l.config.Hub.Report(status)
 }

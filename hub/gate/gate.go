@@ -164,7 +164,7 @@ func judge(items []content.Item, findings [][]engine.Finding) Verdict {
 			}
 			if denials++; denials == 1 {
 				v.Denied = true
-				v.Reason = fmt.Sprintf("policy %s denies %s: %s (%s)", f.Policy, item.ObjectID, f.Message, place)
+				v.Reason = f.Sentence(item.ObjectID)
 			}
 		}
 	}

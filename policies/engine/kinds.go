@@ -12,9 +12,14 @@ import (
 // Kinds are the kinds that some policy names at a point, sorted. Kind "*" stands for all of a group; all is set where a policy
 // is about every kind, and the list then holds what others name beside it.
 func (s *Snapshot) Kinds(point string) (named []schema.GroupKind, all bool) {
+	return s.KindsOf(func(p *Policy) bool { return slices.Contains(p.Metadata.Points, point) })
+}
+
+// KindsOf are the kinds that the chosen policies name, as Kinds has them.
+func (s *Snapshot) KindsOf(chosen func(*Policy) bool) (named []schema.GroupKind, all bool) {
 	found := map[schema.GroupKind]bool{}
 	for _, p := range s.Policies() {
-		if !slices.Contains(p.Metadata.Points, point) {
+		if !chosen(p) {
 			continue
 		}
 		all = all || len(p.Metadata.Kinds) == 0

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"fmt"
+
+	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
 
@@ -83,6 +86,20 @@ type Finding struct {
 	Line int
 	// Exemption that let a finding pass.
 	Exemption string
+}
+
+// Sentence is what people are told of a finding, in the same words wherever it was found.
+func (f Finding) Sentence(id content.ObjectID) string {
+	verb := "warns of"
+	switch {
+	case f.Denies():
+		verb = "denies"
+	case f.Result == ResultSkip:
+		verb = "passes, by exemption " + f.Exemption + ","
+	case f.Action == v1alpha1.PolicyAudit:
+		verb = "notes"
+	}
+	return fmt.Sprintf("policy %s %s %s: %s (%s:%d)", f.Policy, verb, id, f.Message, f.File, f.Line)
 }
 
 // Denies says whether the finding holds its object back.
