@@ -51,6 +51,8 @@ type Config struct {
 	SopsSecret string
 	// Queries are the kinds of queries that the cluster's owner lets through (query.Kinds).
 	Queries map[string]bool
+	// Policy says where policies are evaluated.
+	Policy PolicyConfig
 	// HealthAddress to serve /healthz and /readyz on; "" for none.
 	HealthAddress string
 	Version       string
@@ -68,6 +70,9 @@ const (
 // Run is the agent, until ctx ends.
 func Run(ctx context.Context, config Config) error {
 	limitMemory()
+	if config.Policy.Role == roleAdmission {
+		return runAdmission(ctx, config)
+	}
 	cluster := kube.New(config.Kubernetes, config.Namespace)
 	self, err := cluster.As("")
 	if err != nil {
@@ -80,6 +85,8 @@ func Run(ctx context.Context, config Config) error {
 	var (
 		mark       string
 		store      *desired.Store
+		wanted     *bundles
+		enforced   *enforcement
 		records    *inventory.Store
 		identified *identity.Identity
 		reconciler *reconcile.Reconciler
@@ -90,11 +97,15 @@ func Run(ctx context.Context, config Config) error {
 			return err
 		}
 		store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: mark, Log: config.Log,
-			Changed: func() { reconciler.Changed(ctx) }, Applied: func() []content.Digest { return records.Revisions() }})
+			Changed: func() { reconciler.Changed(ctx); enforced.changed() }, Applied: func() []content.Digest { return records.Revisions() }})
 		if err != nil {
 			return err
 		}
+		wanted = &bundles{Store: store}
 		if records, err = inventory.Open(ctx, secrets); err != nil {
+			return err
+		}
+		if enforced, err = openEnforcement(ctx, config, store, secrets); err != nil {
 			return err
 		}
 		identified, err = identity.Open(ctx, identityConfig(config, secrets, mark))
@@ -104,18 +115,20 @@ func Run(ctx context.Context, config Config) error {
 		return err
 	}
 	mapper := kube.NewMapper(self)
-	queries := query.New(query.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records, Tenants: config.Tenants,
+	enforced.prepare(self, mapper)
+	queries := query.New(query.Config{Cluster: cluster, Mapper: mapper, Desired: wanted, Inventory: records, Tenants: config.Tenants,
 		Status: func(bundle string) *linkv1.BundleStatus { return reconciler.Status(bundle) }, Allowed: config.Queries, Log: config.Log})
 	hub := link.New(link.Config{Identity: identified, Keeper: store, Queries: queries, Log: config.Log,
 		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
 		Session:  session.Config{Capabilities: capabilities(), AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
 	keyring := &sealed.Keyring{Secrets: secrets, Namespace: config.Namespace, Name: config.SopsSecret, Log: config.Log}
-	facts := newFacts(self, mapper, config.Log)
-	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: store, Inventory: records,
-		Tenants: config.Tenants, Hub: hub, Keys: keyring.Keys, Log: config.Log, Served: facts.changed, Now: time.Now})
+	facts := newFacts(self, mapper, config.Policy.Points, config.Log)
+	reconciler = reconcile.New(reconcile.Config{Cluster: cluster, Mapper: mapper, Desired: wanted, Inventory: records,
+		Tenants: config.Tenants, Hub: hub, Keys: keyring.Keys, Log: config.Log, Served: func() { facts.changed(); enforced.served() }, Now: time.Now})
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return reconciler.Run(ctx) })
+	tasks.Go(func() error { return enforced.run(ctx, cluster, self, mapper, hub) })
 	tasks.Go(func() error { return connect(ctx, identified, hub) })
 	tasks.Go(func() error { return identified.Run(ctx) })
 	tasks.Go(func() error { keyring.Follow(ctx, reconciler.KeysChanged); return nil })
@@ -144,7 +157,7 @@ func (c commands) Do(ctx context.Context, command *linkv1.Command) error { retur
 // capabilities are what revisions may need of this agent beyond applying objects.
 func capabilities() []string {
 	return []string{content.CapabilityHooks, content.CapabilityOnce, content.CapabilitySealed, content.CapabilityObjectDependencies,
-		content.CapabilityOptions, content.CapabilityWaves, content.CapabilityRollback, content.CapabilityDriftManagers, content.CapabilityQueries}
+		content.CapabilityOptions, content.CapabilityWaves, content.CapabilityRollback, content.CapabilityDriftManagers, content.CapabilityQueries, content.CapabilityPolicies}
 }
 
 // instance tells this process from another agent with the same identity.
@@ -160,9 +173,10 @@ func limitMemory() {
 	}
 }
 
+var namespaces = kube.Resource{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"}
+
 // fingerprint tells this cluster from its clones, as far as anything in it does.
 func fingerprint(ctx context.Context, client *kube.Client) (string, error) {
-	namespaces := kube.Resource{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"}
 	namespace, err := client.Get(ctx, namespaces, "", "kube-system")
 	if err != nil {
 		return "", fmt.Errorf("cannot read namespace \"kube-system\": %w", err)

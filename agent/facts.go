@@ -20,12 +20,14 @@ const (
 type facts struct {
 	client *kube.Client
 	mapper *kube.Mapper
+	// points at which policies are evaluated.
+	points []string
 	log    *slog.Logger
 	poke   chan struct{}
 }
 
-func newFacts(client *kube.Client, mapper *kube.Mapper, log *slog.Logger) *facts {
-	return &facts{client: client, mapper: mapper, log: log, poke: make(chan struct{}, 1)}
+func newFacts(client *kube.Client, mapper *kube.Mapper, points []string, log *slog.Logger) *facts {
+	return &facts{client: client, mapper: mapper, points: points, log: log, poke: make(chan struct{}, 1)}
 }
 
 // changed says that what is served may have changed.
@@ -68,7 +70,7 @@ func (f *facts) read(ctx context.Context) (*linkv1.Facts, error) {
 		return nil, err
 	}
 	// Nodes are not counted: that would take a right that the agent needs for nothing else.
-	found := &linkv1.Facts{KubernetesVersion: version}
+	found := &linkv1.Facts{KubernetesVersion: version, PolicyPoints: f.points}
 	for _, resource := range served {
 		found.ApiVersions = append(found.ApiVersions, resource.GroupVersion().String()+"/"+resource.Kind)
 	}

@@ -39,6 +39,7 @@ func ParseFlags(args []string, getenv func(string) string, out io.Writer) (Confi
 	flags.StringVar(&config.SopsSecret, "sops-secret", "periplus-sops", "`name` of the Secret of the agent's namespace whose keys *.agekey and *.asc open sealed manifests")
 	config.Queries = map[string]bool{}
 	queries := flags.String("queries", strings.Join(query.Kinds, ","), "`kinds` of queries that people may put to this cluster through the hub; none when empty")
+	policyFlags(flags, &config.Policy)
 	flags.StringVar(&config.HealthAddress, "health-address", "", "`address` to serve /healthz and /readyz on; none when empty")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")
@@ -69,12 +70,14 @@ func check(config Config, rest []string) error {
 		return fmt.Errorf("%w: unknown argument %q", ErrUsage, rest[0])
 	case config.Namespace == "":
 		return fmt.Errorf("%w: --namespace is required where POD_NAMESPACE is not set", ErrUsage)
+	case config.Policy.Role == roleAdmission:
+		return config.Policy.check()
 	case len(config.HubEndpoints) == 0:
 		return fmt.Errorf("%w: --hub-endpoint is required", ErrUsage)
 	case !caHash.MatchString(config.HubCAHash):
 		return fmt.Errorf("%w: --hub-ca-hash must be sha256: and 64 hex digits, not %q", ErrUsage, config.HubCAHash)
 	default:
-		return nil
+		return config.Policy.check()
 	}
 }
 

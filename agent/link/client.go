@@ -116,6 +116,9 @@ func (c *Client) Removed(bundle string) { c.mailbox.remove(bundle) }
 // SetFacts says what the agent sees of its cluster. It never blocks.
 func (c *Client) SetFacts(facts *linkv1.Facts) { c.mailbox.setFacts(facts) }
 
+// ReportPolicy says what changed of what policies say. It never blocks; what is not audit is kept for a while and said once.
+func (c *Client) ReportPolicy(report *linkv1.PolicyReport) { c.mailbox.reportPolicy(report) }
+
 // Connected says whether a hub welcomed this agent.
 func (c *Client) Connected() bool { return c.connected.Load() }
 
@@ -168,6 +171,9 @@ func (c *Client) takeMail(ctx context.Context) {
 	}
 	if mail.facts != nil {
 		c.carryOut(ctx, c.machine.SetFacts(mail.facts))
+	}
+	for _, report := range mail.findings {
+		c.carryOut(ctx, c.machine.ReportPolicy(report))
 	}
 	for _, bundle := range mail.removed {
 		c.carryOut(ctx, c.machine.Removed(bundle))

@@ -23,6 +23,7 @@ type mailbox struct {
 	statuses map[string]*linkv1.BundleStatus
 	removed  map[string]bool
 	facts    *linkv1.Facts
+	findings []*linkv1.PolicyReport
 	// buckets of bundles that reported lately.
 	buckets map[string]*bucket
 	now     func() time.Time
@@ -33,6 +34,7 @@ type mail struct {
 	statuses []*linkv1.BundleStatus
 	removed  []string
 	facts    *linkv1.Facts
+	findings []*linkv1.PolicyReport
 	// later is when more may be taken, 0 when nothing waits.
 	later time.Duration
 }
@@ -72,6 +74,13 @@ func (m *mailbox) setFacts(facts *linkv1.Facts) {
 	m.signal()
 }
 
+func (m *mailbox) reportPolicy(report *linkv1.PolicyReport) {
+	m.mu.Lock()
+	m.findings = append(m.findings, report)
+	m.mu.Unlock()
+	m.signal()
+}
+
 func (m *mailbox) signal() {
 	select {
 	case m.wake <- struct{}{}:
@@ -82,7 +91,7 @@ func (m *mailbox) signal() {
 func (m *mailbox) take() mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	taken := mail{removed: slices.Sorted(maps.Keys(m.removed)), facts: m.facts}
+	taken := mail{removed: slices.Sorted(maps.Keys(m.removed)), facts: m.facts, findings: m.findings}
 	now := m.now()
 	for _, bundle := range slices.Sorted(maps.Keys(m.statuses)) {
 		if m.buckets[bundle] == nil {
@@ -97,6 +106,6 @@ func (m *mailbox) take() mail {
 	}
 	maps.DeleteFunc(m.buckets, func(_ string, b *bucket) bool { return b.full(now) })
 	clear(m.removed)
-	m.facts = nil
+	m.facts, m.findings = nil, nil
 	return taken
 }

@@ -45,12 +45,9 @@ type Config struct {
 	Desired Desired
 	// Secrets keep what is in force over restarts.
 	Secrets *kube.Secrets
-	Hub     Hub
 	// Key verifies signatures; nil takes policies unsigned.
 	Key ed25519.PublicKey
-	// Loaded is called, by one goroutine, when other policies are in force: also at the start, and with none once they are gone.
-	Loaded func(InForce)
-	Log    *slog.Logger
+	Log *slog.Logger
 }
 
 // InForce are the policies in force in the cluster.
@@ -65,6 +62,9 @@ type InForce struct {
 type Loader struct {
 	config Config
 	poke   chan struct{}
+	hub    Hub
+	loaded func(InForce)
+	used   bool
 
 	// last is what was in force when the agent ended, until it is loaded; nil for nothing.
 	last *record
@@ -101,8 +101,13 @@ func (l *Loader) Changed() {
 	}
 }
 
-// Run loads what was in force last, and follows the accepted set until ctx ends.
-func (l *Loader) Run(ctx context.Context) error {
+// Run loads what was in force last, and follows the accepted set until ctx ends. loaded is called, by one goroutine, when other
+// policies are in force, and with none once they are gone. Where policies are not used, only their removal is carried out.
+func (l *Loader) Run(ctx context.Context, used bool, hub Hub, loaded func(InForce)) error {
+	l.hub, l.loaded, l.used = hub, loaded, used
+	if !used {
+		l.last = nil
+	}
 	if last := l.last; last != nil {
 		l.last = nil
 		if loaded, err := last.load(l.config.Key, nil); err != nil {
@@ -139,7 +144,7 @@ func (l *Loader) follow(ctx context.Context) (again bool) {
 	set := l.config.Desired.Accepted()
 	for name, entry := range set.Entries {
 		if content.IsPolicies(name) {
-			return l.bring(ctx, entry)
+			return l.used && l.bring(ctx, entry)
 		}
 	}
 	if set.Relearning {
@@ -215,7 +220,7 @@ func (l *Loader) keep(ctx context.Context, r *record) error {
 func (l *Loader) take(entry *linkv1.Entry, loaded InForce) {
 	l.kept, l.inForce = entry, loaded
 	l.config.Log.Info("policies are in force", "revision", loaded.Revision, "policies", len(loaded.Snapshot.Policies()))
-	l.config.Loaded(loaded)
+	l.loaded(loaded)
 }
 
 func (l *Loader) drop(ctx context.Context, name string, tombstone *linkv1.Tombstone) (again bool) {
@@ -227,9 +232,9 @@ func (l *Loader) drop(ctx context.Context, name string, tombstone *linkv1.Tombst
 	l.kept, l.inForce, l.status, l.written = nil, InForce{}, nil, false
 	if had {
 		l.config.Log.Info("no policies are in force any more", "cause", tombstone.GetCause().GetMessage())
-		l.config.Loaded(InForce{})
+		l.loaded(InForce{})
 	}
-	l.config.Hub.Removed(name)
+	l.hub.Removed(name)
 	return false
 }
 
@@ -252,5 +257,5 @@ func (l *Loader) report(entry *linkv1.Entry, problem error) {
 		l.config.Log.Error("cannot bring policies into force", "revision", entry.GetRevision(), "error", problem)
 	}
 	l.status = status
-	l.config.Hub.Report(status)
+	l.hub.Report(status)
 }

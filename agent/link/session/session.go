@@ -284,6 +284,13 @@ func (m *Machine) SetFacts(facts *linkv1.Facts) Output {
 	return m.take()
 }
 
+// ReportPolicy says what changed of what policies say.
+func (m *Machine) ReportPolicy(report *linkv1.PolicyReport) Output {
+	m.status.findings.take(report)
+	m.sendStatus()
+	return m.take()
+}
+
 func (m *Machine) sendStatus() {
 	if !m.Connected() {
 		return

@@ -28,6 +28,7 @@ type book struct {
 	removed, carried map[string]bool
 	facts            *linkv1.Facts
 	factsDirty       bool
+	findings         findings
 	// full is set while the first report of a session is still to be sent.
 	full bool
 
@@ -39,7 +40,7 @@ type book struct {
 
 func newBook() book {
 	return book{current: map[string]*linkv1.BundleStatus{}, events: map[string][]*linkv1.ObjectEvent{}, dirty: map[string]bool{},
-		removed: map[string]bool{}, carried: map[string]bool{}, acked: map[string]content.Hash{}}
+		removed: map[string]bool{}, carried: map[string]bool{}, acked: map[string]content.Hash{}, findings: newFindings()}
 }
 
 // reset ends a session: what was not acknowledged goes with the next one's full report.
@@ -66,6 +67,7 @@ func (b *book) recall() {
 		}
 	}
 	b.factsDirty = b.factsDirty || b.flying.GetFacts() != nil
+	b.findings.recall(b.flying.GetPolicy())
 	b.flying = nil
 }
 
@@ -78,6 +80,7 @@ func (b *book) begin(session uint64) {
 func (b *book) resendAll() {
 	b.recall()
 	b.full, b.factsDirty = true, b.facts != nil
+	b.findings.resendAll()
 	maps.Copy(b.removed, b.carried)
 	for bundle := range b.current {
 		b.dirty[bundle] = true
@@ -122,7 +125,7 @@ func (b *book) setFacts(facts *linkv1.Facts) {
 
 // next is the report to send now; nil while one is on its way or nothing changed.
 func (b *book) next() *linkv1.StatusReport {
-	if b.flying != nil || !b.full && !b.factsDirty && len(b.dirty) == 0 && len(b.removed) == 0 {
+	if b.flying != nil || !b.full && !b.factsDirty && len(b.dirty) == 0 && len(b.removed) == 0 && !b.findings.waiting() {
 		return nil
 	}
 	b.sequence++
@@ -143,6 +146,9 @@ func (b *book) next() *linkv1.StatusReport {
 		if size += proto.Size(status); size > maxReport {
 			break
 		}
+	}
+	if size < maxReport {
+		report.Policy = b.findings.next(maxReport - size)
 	}
 	if b.full {
 		clear(b.acked)

@@ -2107,7 +2107,7 @@ func (x *StatusReport) GetPolicy() *PolicyReport {
 // PolicyReport is a change of what policies say of objects in the cluster.
 type PolicyReport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True: upserts is everything that there is at these points.
+	// True: what was said at the point audit before is forgotten; upserts here and in the reports that follow is what there is.
 	Full    bool               `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
 	Upserts []*PolicyResult    `protobuf:"bytes,2,rep,name=upserts,proto3" json:"upserts,omitempty"`
 	Gone    []*PolicyResultKey `protobuf:"bytes,3,rep,name=gone,proto3" json:"gone,omitempty"`
