@@ -22,6 +22,37 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ printf "%s:%s" .Release.Namespace .Release.Name }}
 {{- end }}
 
+{{/* Arguments about policies that all processes have. */}}
+{{- define "periplus-agent.policyArgs" -}}
+{{- $points := list }}
+{{- if .Values.policy.admission.enabled }}{{ $points = append $points "admission" }}{{ end }}
+{{- if .Values.policy.audit.enabled }}{{ $points = append $points "audit" }}{{ end -}}
+{{- if $points }}
+- --policy-points={{ join "," $points }}
+{{- end }}
+{{- if .Values.policy.key }}
+- --policy-key=/etc/periplus/policy/key.pem
+{{- end }}
+{{- if .Values.policy.admission.enabled }}
+- --admission-service={{ .Release.Name }}-admission
+{{- with .Values.policy.admission.url }}
+- --admission-url={{ . }}
+{{- end }}
+{{- range .Values.policy.admission.excludedNamespaces }}
+- --admission-exclude={{ . }}
+{{- end }}
+{{- end }}
+{{- if and .Values.policy.audit.enabled .Values.policy.audit.reports }}
+- --audit-reports
+{{- end }}
+{{- end }}
+
+{{/* What the admission Deployment selects. */}}
+{{- define "periplus-agent.admissionSelector" -}}
+app.kubernetes.io/name: periplus-agent-admission
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{/* Refuses values that contradict each other, by name: what a schema cannot say, or cannot say plainly. */}}
 {{- define "periplus-agent.validate" -}}
 {{- if not .Values.hub.endpoints }}
