@@ -113,7 +113,7 @@ func (b BundleDecl) LineOf(field string) int { return lineOf(b.Lines, field, b.L
 
 // PolicySources are the policies of a fleet repo, not compiled yet.
 type PolicySources struct {
-	// Modules are Rego files without tests, Tests those named *_test.rego.
+	// Modules are Rego files without tests and data of conftest packages, Tests those named *_test.rego.
 	Modules    []File
 	Tests      []File
 	Bindings   []BindingDecl
@@ -173,6 +173,6 @@ type declared struct {
 	bindings   []BindingDecl
 	exemptions []ExemptionDecl
 	gatekeeper []GatekeeperDecl
-	// rego is set for modules and tests.
+	// rego is set for modules, tests and data of conftest packages.
 	rego []byte
 }

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
+	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 // isPolicy leaves out what tests of policies keep beside them: a Constraint among samples is in force nowhere.
@@ -17,12 +18,12 @@ func isPolicy(file string) bool {
 			return false
 		}
 	}
-	return isYAML(file) || strings.HasSuffix(file, ".rego")
+	return isYAML(file) || strings.HasSuffix(file, ".rego") || engine.IsDocument(file)
 }
 
-// readPolicyFile reads one file of policies/. Rego is compiled by the gate.
+// readPolicyFile reads one file of policies/. Rego is compiled by the gate, which reads conftest's data, too.
 func (r *reading) readPolicyFile(file string, data []byte) (*declared, []v1alpha1.Refusal) {
-	if strings.HasSuffix(file, ".rego") {
+	if strings.HasSuffix(file, ".rego") || engine.IsDocument(file) {
 		return &declared{rego: data}, nil
 	}
 	documents, refused := parseFile(file, data, r.in.Namespace)

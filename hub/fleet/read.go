@@ -205,7 +205,7 @@ func (r *reading) collect() {
 		switch {
 		case strings.HasSuffix(file, "_test.rego"):
 			s.Policies.Tests = append(s.Policies.Tests, File{Path: file, Data: d.rego})
-		case strings.HasSuffix(file, ".rego"):
+		case d.rego != nil:
 			s.Policies.Modules = append(s.Policies.Modules, File{Path: file, Data: d.rego})
 		}
 	}

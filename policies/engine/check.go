@@ -67,8 +67,14 @@ func TestCovered(ctx context.Context, modules, tests []File) ([]TestResult, Cove
 }
 
 func runTests(ctx context.Context, modules, tests []File, tracer topdown.QueryTracer) ([]TestResult, map[string]*ast.Module, error) {
-	parsed := map[string]*ast.Module{}
+	parsed, data, strict := map[string]*ast.Module{}, newDocuments(), true
 	for _, file := range slices.Concat(modules, tests) {
+		if IsDocument(file.Path) {
+			if err := data.add(file); err != nil {
+				return nil, nil, located(err)
+			}
+			continue
+		}
 		if parsed[file.Path] != nil {
 			continue
 		}
@@ -77,9 +83,12 @@ func runTests(ctx context.Context, modules, tests []File, tracer topdown.QueryTr
 			return nil, nil, located(err)
 		}
 		parsed[file.Path] = m.parsed
+		// As Load does: only policies with METADATA are compiled strictly.
+		strict = strict && m.old == nil && !isConftest([]*module{m})
 	}
-	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true).WithEnablePrintStatements(true)
-	runner := tester.NewRunner().SetCompiler(compiler).SetModules(parsed).CapturePrintOutput(true).RaiseBuiltinErrors(true)
+	compiler := ast.NewCompiler().WithCapabilities(testCapabilities()).WithStrict(strict).WithEnablePrintStatements(true)
+	runner := tester.NewRunner().SetCompiler(compiler).SetModules(parsed).CapturePrintOutput(true).RaiseBuiltinErrors(true).
+		SetStore(baseOf(data.values).store).AddCustomBuiltins(fixtures())
 	if tracer != nil {
 		runner = runner.SetCoverageQueryTracer(tracer)
 	}

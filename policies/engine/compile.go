@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -35,8 +36,12 @@ type Policy struct {
 	// files are those that it was compiled of, its libraries among them.
 	files []File
 	rules map[string]*ast.Location
-	// queries are the rules that are asked, in order.
-	queries []query
+	// queries are the rules that are asked, in order, and exceptions what lifts them, where a conftest package has it.
+	queries    []query
+	exceptions *query
+	shape      shape
+	// declared says that METADATA has a custom block.
+	declared bool
 	// constraint is set where the policy is one of Gatekeeper's.
 	constraint *constraint
 }
@@ -45,6 +50,8 @@ type Policy struct {
 type module struct {
 	File
 	parsed *ast.Module
+	// old says why the file is no Rego v1, where it is v0; nil where it is v1.
+	old error
 }
 
 // refused is an error with the place it is about.
@@ -60,15 +67,22 @@ func refuse(file string, line int, field, format string, args ...any) refused {
 
 func parse(file File) (m *module, err error) {
 	defer contain(file.Path, &err)
-	parsed, err := ast.ParseModuleWithOpts(file.Path, file.Text, ast.ParserOptions{
-		ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities()})
-	if err != nil {
-		return nil, regoRefusal(file.Path, err)
+	options := ast.ParserOptions{ProcessAnnotation: true, RegoVersion: ast.RegoV1, Capabilities: capabilities()}
+	parsed, problem := ast.ParseModuleWithOpts(file.Path, file.Text, options)
+	if problem != nil {
+		options.RegoVersion = ast.RegoV0
+		if parsed, err = ast.ParseModuleWithOpts(file.Path, file.Text, options); err != nil {
+			return nil, regoRefusal(file.Path, problem)
+		}
 	}
 	if parsed == nil {
 		return nil, refuse(file.Path, 1, "", "the file is empty: a policy begins with a package")
 	}
-	return &module{file, parsed}, nil
+	m = &module{File: file, parsed: parsed}
+	if problem != nil {
+		m.old = regoRefusal(file.Path, problem)
+	}
+	return m, nil
 }
 
 // contain turns a panic of the compiler, which releases of OPA have had on valid policies, into a refusal.
@@ -104,41 +118,71 @@ func oneLine(text string) string {
 	return strings.TrimSuffix(text, " ")
 }
 
-// compile makes a policy of the files of one package; libraries are all files whose package begins with lib.
-func compile(name string, own, libraries []*module) (p *Policy, err error) {
-	defer contain(own[0].Path, &err)
-	p = &Policy{Name: name, rules: map[string]*ast.Location{}}
-	if err := p.describe(own); err != nil {
+// linked is a package with all that it reaches.
+type linked struct {
+	name string
+	own  []*module
+	// used are its files and those of libraries, by path; documents are the names of those that it reads.
+	used      []*module
+	documents []string
+	digest    string
+}
+
+// compile makes a policy of the files of one package.
+func compile(l linked, data documents) (p *Policy, err error) {
+	defer contain(l.own[0].Path, &err)
+	p = &Policy{Name: l.name, Digest: l.digest, rules: map[string]*ast.Location{}}
+	if err := p.describe(l.own); err != nil {
 		return nil, err
 	}
-	used, err := link(name, own, libraries)
-	if err != nil {
-		return nil, err
+	if p.shape == conftest {
+		p.documents(l, data)
 	}
 	modules := map[string]*ast.Module{}
-	for _, m := range used {
+	for _, m := range l.used {
 		modules[m.Path] = m.parsed.Copy()
 	}
-	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(true)
+	// conftest compiles without strictness, and its packages rely on it.
+	compiler := ast.NewCompiler().WithCapabilities(capabilities()).WithStrict(p.shape == native)
 	if compiler.Compile(modules); compiler.Failed() {
-		return nil, regoRefusal(own[0].Path, compiler.Errors)
+		return nil, regoRefusal(l.own[0].Path, compiler.Errors)
 	}
 	p.Reads, p.Builtins = readsOf(compiler.Modules), builtinsOf(compiler)
-	p.Digest = digestOf(used)
-	for _, m := range used {
+	for _, m := range l.used {
 		p.files = append(p.files, m.File)
 	}
-	for _, rule := range []string{"deny", "warn"} {
-		if p.rules[rule] == nil {
-			continue
-		}
-		q, err := newQuery(compiler, own[0].parsed.Package.Path, rule)
+	if p.shape == conftest {
+		p.Reads = Reads{Time: p.Reads.Time}
+	}
+	for _, rule := range slices.Sorted(maps.Keys(p.rules)) {
+		q, err := newQuery(compiler, l.own[0].parsed.Package.Path, rule)
 		if err != nil {
-			return nil, regoRefusal(own[0].Path, err)
+			return nil, regoRefusal(l.own[0].Path, err)
 		}
-		p.queries = append(p.queries, q)
+		if rule == exceptionRule {
+			p.exceptions = &q
+		} else {
+			p.queries = append(p.queries, q)
+		}
 	}
 	return p, nil
+}
+
+// documents that it reads are its parameters, which bindings may set.
+func (p *Policy) documents(l linked, data documents) {
+	parameters := maps.Clone(p.Metadata.Parameters)
+	if parameters == nil {
+		parameters = map[string]any{}
+	}
+	for _, name := range l.documents {
+		parameters[name] = data.values[name]
+		for _, file := range data.files[name] {
+			if !slices.Contains(p.files, file) {
+				p.files = append(p.files, file)
+			}
+		}
+	}
+	p.Metadata.Parameters = parameters
 }
 
 // builtinsOf what was compiled.
@@ -151,7 +195,7 @@ func builtinsOf(compiler *ast.Compiler) []string {
 	return names
 }
 
-// describe reads METADATA and finds the deny and warn rules.
+// describe reads METADATA and finds the rules that are asked.
 func (p *Policy) describe(own []*module) error {
 	found := false
 	for _, m := range own {
@@ -169,68 +213,48 @@ func (p *Policy) describe(own []*module) error {
 				return refuse(m.Path, customLine(m.Text, a.Location.Row, wrong.key), "custom."+wrong.key, "%s", wrong.message)
 			}
 			p.Metadata, p.File, p.Line, found = metadata, m.Path, m.parsed.Package.Location.Row, true
-		}
-		for _, rule := range m.parsed.Rules {
-			rname := rule.Head.Ref()[0].Value.String()
-			if rname != "deny" && rname != "warn" {
-				continue
-			}
-			if rule.Head.RuleKind() != ast.MultiValue || len(rule.Head.Ref()) != 1 || rule.Default || len(rule.Head.Args) > 0 {
-				return refuse(m.Path, rule.Location.Row, rname, "%s must be a set of messages: %s contains msg if {...}", rname, rname)
-			}
-			if p.rules[rname] == nil {
-				p.rules[rname] = rule.Location
-			}
+			p.declared = len(a.Custom) > 0
 		}
 	}
-	first := own[0]
 	if !found {
-		return refuse(first.Path, first.parsed.Package.Location.Row, "", "package %s has no METADATA: put \"# METADATA\" with custom.input: periplus right before the package", p.Name)
+		p.Metadata = undeclared(&ast.Annotations{})
 	}
-	if len(p.rules) == 0 {
+	if isConftest(own) {
+		if err := p.describeConftest(own); err != nil {
+			return err
+		}
+	} else if err := p.describeNative(own); err != nil {
+		return err
+	}
+	asked := len(p.rules)
+	if p.rules[exceptionRule] != nil {
+		asked--
+	}
+	if asked == 0 {
 		return refuse(p.File, p.Line, "", "package %s has neither a deny nor a warn rule", p.Name)
 	}
 	return nil
 }
 
-// link finds the library files that a package reaches, and refuses references to anything else: another policy's package
-// would be undefined here, and a rule that depends on it would silently never fire.
-func link(name string, own, libraries []*module) ([]*module, error) {
-	used := slices.Clone(own)
-	for i := 0; i < len(used); i++ {
-		m := used[i]
-		var problem error
-		ast.WalkRefs(m.parsed, func(ref ast.Ref) bool {
-			if !ref.HasPrefix(ast.DefaultRootRef) || problem != nil {
-				return problem != nil
+func (p *Policy) describeNative(own []*module) error {
+	for _, m := range own {
+		if m.old != nil {
+			return m.old
+		}
+		for _, rule := range m.parsed.Rules {
+			name := ruleName(rule)
+			if name != "deny" && name != "warn" {
+				continue
 			}
-			if within(ref, name) {
-				return false
+			if rule.Head.RuleKind() != ast.MultiValue || len(rule.Head.Ref()) != 1 || rule.Default || len(rule.Head.Args) > 0 {
+				return refuse(m.Path, rule.Location.Row, name, "%s must be a set of messages: %s contains msg if {...}", name, name)
 			}
-			reached := false
-			for _, library := range libraries {
-				if within(ref, packageName(library.parsed)) {
-					reached = true
-					if !slices.Contains(used, library) {
-						used = append(used, library)
-					}
-				}
+			if p.rules[name] == nil {
+				p.rules[name] = rule.Location
 			}
-			if !reached && !ref.Equal(m.parsed.Package.Path) {
-				row := 0
-				if ref[0].Location != nil {
-					row = ref[0].Location.Row
-				}
-				problem = refuse(m.Path, row, "", "%s is neither in package %s nor in a library (package lib.<name>)", ref, name)
-			}
-			return false
-		})
-		if problem != nil {
-			return nil, problem
 		}
 	}
-	slices.SortFunc(used, func(a, b *module) int { return strings.Compare(a.Path, b.Path) })
-	return used, nil
+	return nil
 }
 
 // within says whether a reference lies in a package.

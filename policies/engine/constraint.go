@@ -85,7 +85,7 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 		return nil, refuseAt(d.Source, "spec.match.source", "unknown source %q; known are All, Original, Generated", o.Spec.Match.Source)
 	}
 	file, line := splitSource(d.Source)
-	p := &Policy{Name: constraintName(t.kind, o.Metadata.Name), File: file, Line: line, paths: []string{file}, constraint: c, queries: []query{t.query},
+	p := &Policy{Name: constraintName(t.kind, o.Metadata.Name), File: file, Line: line, paths: []string{file}, constraint: c, queries: []query{t.query}, shape: review,
 		Digest: digestText("constraint", t.digest, string(data)), Reads: Reads{Time: t.time}, Builtins: t.builtins}
 	p.Metadata = Metadata{Title: t.title, Kinds: c.match.index(), Severity: "medium", Points: points, Action: v1alpha1.PolicyDeny, FailurePolicy: FailurePolicyIgnore}
 	p.Metadata.Parameters, _ = defaulted(map[string]any{"parameters": orEmpty(anyMap(o.Spec.Parameters))},

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/open-policy-agent/opa/v1/ast"
+
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
 
@@ -26,7 +28,8 @@ type Snapshot struct {
 	// templates of Gatekeeper by kind.
 	templates map[string]*template
 
-	nothing nothing
+	// nothing is the base of policies without documents.
+	nothing base
 	index   index
 	// bound and exempt are the bindings and exemptions by policy, in the order of their names.
 	bound  map[string][]*binding
@@ -39,7 +42,7 @@ func Load(source Source, previous *Snapshot) (*Snapshot, []v1alpha1.Refusal) {
 	if previous == nil {
 		previous = &Snapshot{}
 	}
-	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}, nothing: newNothing()}
+	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}, nothing: baseOf(map[string]any{})}
 	var refusals refusalList
 	s.loadPolicies(source.Modules, previous, &refusals)
 	s.loadGatekeeper(source.Gatekeeper, previous, &refusals)
@@ -74,16 +77,27 @@ func (l *refusalList) add(err error) v1alpha1.Refusal {
 // packageLine finds the package of a file that does not parse, so that the right policy freezes.
 var packageLine = regexp.MustCompile(`(?m)^\s*package\s+([A-Za-z_][A-Za-z0-9_.]*)`)
 
-func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refusalList) {
-	packages := map[string][]*module{}
-	broken := map[string]string{}
-	brokenLibraries := map[string]bool{}
-	var libraries []*module
+// parsing is the files of a source as they are read.
+type parsing struct {
+	packages  map[string][]*module
+	libraries []*module
+	documents documents
+	// broken says by package why it cannot be read.
+	broken map[string]string
+}
+
+// read parses all files but tests.
+func (p *parsing) read(files []File, previous *Snapshot, refusals *refusalList) {
 	for _, file := range slices.SortedFunc(slices.Values(files), func(a, b File) int { return strings.Compare(a.Path, b.Path) }) {
-		if strings.HasSuffix(file.Path, "_test.rego") {
+		switch {
+		case strings.HasSuffix(file.Path, "_test.rego"):
 			continue
-		}
-		if !strings.HasSuffix(file.Path, ".rego") {
+		case IsDocument(file.Path):
+			if err := p.documents.add(file); err != nil {
+				refusals.add(err)
+			}
+			continue
+		case !strings.HasSuffix(file.Path, ".rego"):
 			refusals.add(refuseManifest(file))
 			continue
 		}
@@ -91,38 +105,55 @@ func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refu
 		if err != nil {
 			why := describeRefusal(refusals.add(err))
 			for _, name := range suspects(file, previous) {
-				broken[name] = why
-			}
-			if match := packageLine.FindStringSubmatch(file.Text); match != nil && isLibrary(match[1]) {
-				brokenLibraries[match[1]] = true
+				p.broken[name] = why
 			}
 			continue
 		}
 		name := packageName(m.parsed)
-		if isLibrary(name) {
-			libraries = append(libraries, m)
-		} else {
-			packages[name] = append(packages[name], m)
+		p.packages[name] = append(p.packages[name], m)
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.packages)) {
+		own := p.packages[name]
+		if !isLibrary(name) && !isHelper(own) {
+			continue
+		}
+		delete(p.packages, name)
+		// A part of a library is none: the policies that use it must freeze, not go on with fewer rules.
+		if p.broken[name] == "" {
+			p.libraries = append(p.libraries, own...)
 		}
 	}
-	// A part of a library is none: the policies that use it must freeze, not go on with fewer rules.
-	libraries = slices.DeleteFunc(libraries, func(m *module) bool { return brokenLibraries[packageName(m.parsed)] })
-	for _, name := range slices.Sorted(maps.Keys(packages)) {
-		if broken[name] != "" {
+}
+
+// reachable are the files that a package may refer to beside its own, and the documents, which only conftest packages have.
+func (p *parsing) reachable(name string) ([]*module, documents) {
+	if !isConftest(p.packages[name]) {
+		return p.libraries, documents{}
+	}
+	all := slices.Clone(p.libraries)
+	for _, other := range slices.Sorted(maps.Keys(p.packages)) {
+		if other != name && p.broken[other] == "" && isConftest(p.packages[other]) {
+			all = append(all, p.packages[other]...)
+		}
+	}
+	return all, p.documents
+}
+
+func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refusalList) {
+	p := &parsing{packages: map[string][]*module{}, documents: newDocuments(), broken: map[string]string{}}
+	p.read(files, previous, refusals)
+	for _, name := range slices.Sorted(maps.Keys(p.packages)) {
+		if p.broken[name] != "" {
 			continue
 		}
-		if old := previous.policies[name]; old != nil && old.Frozen == "" && old.Digest == unchanged(name, packages[name], libraries) {
-			s.policies[name] = old
-			continue
-		}
-		p, err := compile(name, packages[name], libraries)
+		made, err := p.make(name, previous)
 		if err != nil {
-			broken[name] = describeRefusal(refusals.add(err))
+			p.broken[name] = describeRefusal(refusals.add(err))
 			continue
 		}
-		s.policies[name] = p
+		s.policies[name] = made
 	}
-	for name, why := range broken {
+	for name, why := range p.broken {
 		if old := previous.policies[name]; old != nil {
 			frozen := *old
 			frozen.Frozen = why
@@ -131,13 +162,21 @@ func (s *Snapshot) loadPolicies(files []File, previous *Snapshot, refusals *refu
 	}
 }
 
-// unchanged is the digest that the files would compile to, "" when they do not link.
-func unchanged(name string, own, libraries []*module) string {
-	used, err := link(name, own, libraries)
+// make a policy, or take the one that was made of the same files before.
+func (p *parsing) make(name string, previous *Snapshot) (*Policy, error) {
+	libraries, data := p.reachable(name)
+	l, err := link(name, p.packages[name], libraries, data)
 	if err != nil {
-		return ""
+		// What METADATA lacks is said before what its rules refer to.
+		if described := (&Policy{Name: name, rules: map[string]*ast.Location{}}).describe(p.packages[name]); described != nil {
+			return nil, described
+		}
+		return nil, err
 	}
-	return digestOf(used)
+	if old := previous.policies[name]; old != nil && old.Frozen == "" && old.Digest == l.digest {
+		return old, nil
+	}
+	return compile(l, data)
 }
 
 // suspects are the policies that a file without readable package belongs to: those it was part of, and the one it seems to
@@ -149,7 +188,7 @@ func suspects(file File, previous *Snapshot) []string {
 			names = append(names, name)
 		}
 	}
-	if match := packageLine.FindStringSubmatch(file.Text); match != nil && !isLibrary(match[1]) {
+	if match := packageLine.FindStringSubmatch(file.Text); match != nil {
 		names = append(names, match[1])
 	}
 	return names

@@ -66,7 +66,17 @@ type fieldError struct {
 
 func (e fieldError) Error() string { return e.message }
 
+// undeclared is what METADATA without a custom block says: the package is conftest's. It is asked where files are, as conftest
+// is: no kind is named, and agents would have to watch all of them.
+func undeclared(a *ast.Annotations) Metadata {
+	return Metadata{Title: a.Title, Description: a.Description, Severity: "medium", Points: []string{PointCommit, PointGate}, Action: v1alpha1.PolicyDeny,
+		FailurePolicy: FailurePolicyIgnore}
+}
+
 func parseMetadata(a *ast.Annotations) (Metadata, error) {
+	if len(a.Custom) == 0 {
+		return undeclared(a), nil
+	}
 	for _, key := range slices.Sorted(maps.Keys(a.Custom)) {
 		if !slices.Contains(customKeys, key) {
 			return Metadata{}, fieldError{key, fmt.Sprintf("unknown key custom.%s; known are %s", key, strings.Join(customKeys, ", "))}
@@ -106,13 +116,13 @@ func parseMetadata(a *ast.Annotations) (Metadata, error) {
 
 func (c custom) check() error {
 	switch c.Input {
-	case "periplus":
+	case "periplus", "conftest":
 	case "":
 		return fieldError{"input", "custom.input is required: write input: periplus"}
-	case "conftest", "review":
-		return fieldError{"input", fmt.Sprintf("custom.input %s is not supported by this version: only periplus is", c.Input)}
+	case "review":
+		return fieldError{"input", "custom.input review is not supported: put what reads input.review into a ConstraintTemplate"}
 	default:
-		return fieldError{"input", fmt.Sprintf("unknown custom.input %q: only periplus is supported", c.Input)}
+		return fieldError{"input", fmt.Sprintf("unknown custom.input %q; known are periplus, conftest", c.Input)}
 	}
 	for _, kind := range c.Kinds {
 		if !kindForm.MatchString(kind) {

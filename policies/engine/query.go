@@ -25,15 +25,18 @@ type query struct {
 // answer is the variable that a query's value is bound to.
 const answer = ast.Var("answer")
 
-// nothing is the store of all evaluations: it is empty and never written, and one transaction serves them all.
-type nothing struct {
+// base is the store of evaluations: it is never written, and one transaction serves all.
+type base struct {
 	store       storage.Store
 	transaction storage.Transaction
+	// empty says that it holds nothing, so that nothing of it need be remembered.
+	empty bool
 }
 
-func newNothing() nothing {
-	store := inmem.New()
-	return nothing{store, storage.NewTransactionOrDie(context.Background(), store)}
+// baseOf what conftest packages find below data.
+func baseOf(documents map[string]any) base {
+	store := inmem.NewFromObjectWithOpts(documents, inmem.OptRoundTripOnWrite(false), inmem.OptReturnASTValuesOnRead(true))
+	return base{store: store, transaction: storage.NewTransactionOrDie(context.Background(), store), empty: len(documents) == 0}
 }
 
 // newQuery for a rule of a package, such as data.main and deny.
@@ -51,12 +54,15 @@ func newQuery(compiler *ast.Compiler, pkg ast.Ref, rule string) (query, error) {
 type options struct{ unindexed, uncached bool }
 
 // ask evaluates a query. The value is nil where it is undefined.
-func (q *query) ask(w *work, input *ast.Term, now time.Time) (*ast.Term, error) {
+func (q *query) ask(w *work, base base, input *ast.Term, now time.Time) (*ast.Term, error) {
 	evaluation := topdown.NewQuery(q.body).WithQueryCompiler(q.rewriter).WithCompiler(q.compiler).
-		WithStore(w.nothing.store).WithTransaction(w.nothing.transaction).WithBaseCache(noBase{}).
+		WithStore(base.store).WithTransaction(base.transaction).
 		WithMetrics(silent).WithRequestMetadata(w.unused).WithTime(now).WithInput(input).
 		WithCancel(w.cancel()).WithBuiltinErrorList(&w.errs).
 		WithIndexing(!w.options.unindexed).WithEarlyExit(!w.options.unindexed)
+	if base.empty {
+		evaluation = evaluation.WithBaseCache(noBase{})
+	}
 	if !w.options.uncached {
 		evaluation = evaluation.WithVirtualCache(w.memory.reset())
 	}

@@ -44,6 +44,8 @@ type boundPolicy struct {
 	action     v1alpha1.PolicyAction
 	parameters *ast.Term
 	problem    error
+	// base is what it finds below data beside packages.
+	base base
 	// key of everything but the object that the verdict depends on; "" where verdicts are not shared.
 	key string
 }
@@ -91,6 +93,9 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 			b.parameters = ast.NewTerm(converted)
 			parameters[text] = b.parameters
 		}
+		if b.base = s.nothing; p.shape == conftest && len(effective.Parameters) > 0 {
+			b.base = baseOf(effective.Parameters)
+		}
 		seen, err := p.Reads.of(cluster, commit)
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode the fields of cluster %q: %w", cluster.Name, err)
@@ -111,7 +116,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 	w := newWork(ctx, r)
 	defer w.end()
 	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
-		if !slices.Contains(p.Metadata.Points, r.point) {
+		if !slices.Contains(p.Metadata.Points, r.point) || p.shape == conftest && !p.declared && object.ID.Group == v1alpha1.Group {
 			continue
 		}
 		if p.constraint != nil {
@@ -162,7 +167,7 @@ func (r *Reviewer) exempt(policy string, object *Object, findings []Finding) []F
 	passed := slices.Clone(findings)
 	for i := range passed {
 		// An error is not what the exemption's author looked at.
-		if passed[i].Result != ResultError {
+		if passed[i].Result != ResultError && passed[i].Result != ResultSkip {
 			passed[i].Result, passed[i].Exemption = ResultSkip, name
 		}
 	}
@@ -189,7 +194,7 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 	for i := range p.queries {
 		q := &p.queries[i]
 		w.errs = nil
-		value, err := q.ask(w, input, r.now)
+		value, err := q.ask(w, p.base, input, r.now)
 		switch {
 		case w.ctx.Err() != nil:
 			return nil, false, context.Cause(w.ctx)
@@ -200,6 +205,14 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 		}
 		findings = p.read(findings, q.rule, value, w.errs, object)
 	}
+	if len(findings) > 0 && p.exceptions != nil {
+		w.errs = nil
+		exceptions, err := p.exceptions.ask(w, p.base, input, r.now)
+		if err != nil {
+			return failed("cannot evaluate the exceptions of policy %q: %v", p.Name, err), false, nil
+		}
+		p.except(findings, exceptions)
+	}
 	if len(findings) > 1 {
 		findings = sorted(findings)
 	}
@@ -208,8 +221,11 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 
 // input of the policy: Gatekeeper's have their own.
 func (p *boundPolicy) input(w *work, object *Object, r *Reviewer) (*ast.Term, error) {
-	if p.constraint != nil {
+	switch p.shape {
+	case review:
 		return object.admission(p.constraint.template, p.parameters)
+	case conftest:
+		return object.whole, nil
 	}
 	input, known := w.inputs[p.parameters]
 	if !known {
@@ -224,15 +240,14 @@ func (p *boundPolicy) input(w *work, object *Object, r *Reviewer) (*ast.Term, er
 
 // read turns a rule's set into findings.
 func (p *boundPolicy) read(findings []Finding, rule string, value *ast.Term, builtinErrors []topdown.Error, object *Object) []Finding {
-	set, is := ast.Set(nil), false
-	if value != nil {
-		set, is = value.Value.(ast.Set)
-	}
-	if is {
-		for _, entry := range set.Slice() {
+	switch {
+	case isList(value):
+		for _, entry := range listed(value) {
 			findings = append(findings, p.found(rule, entry, object))
 		}
-	} else {
+	case value == nil && p.shape == conftest:
+		// A complete rule that makes a list is undefined where it finds nothing.
+	default:
 		// Sets are defined even when they are empty: no result is no verdict.
 		findings = append(findings, p.finding("", ResultError, object, fmt.Sprintf("policy %q gave no result", p.Name)))
 	}
@@ -254,6 +269,16 @@ func sorted(findings []Finding) []Finding {
 	return slices.Compact(findings)
 }
 
+// except lets findings pass that an exception of their own package lifts.
+func (p *boundPolicy) except(findings []Finding, exceptions *ast.Term) {
+	where := p.rules[exceptionRule]
+	for i, f := range findings {
+		if f.Result != ResultError && excepted(exceptions, f.Rule) {
+			findings[i].Result, findings[i].Exemption = ResultSkip, fmt.Sprintf("exception at %s:%d", where.File, where.Row)
+		}
+	}
+}
+
 var keyMessage = ast.StringTerm("msg")
 
 // found is a finding of one entry of a set: a message, or an object with msg.
@@ -269,7 +294,7 @@ func (p *boundPolicy) found(rule string, entry *ast.Term, object *Object) Findin
 		return p.finding(rule, ResultError, object, fmt.Sprintf("policy %q: %s holds something that is neither a message nor an object with msg", p.Name, rule))
 	}
 	result := ResultFail
-	if rule == "warn" || p.action == v1alpha1.PolicyWarn {
+	if warns(rule) || p.action == v1alpha1.PolicyWarn {
 		result = ResultWarn
 	}
 	return p.finding(rule, result, object, message)
@@ -278,7 +303,7 @@ func (p *boundPolicy) found(rule string, entry *ast.Term, object *Object) Findin
 func (p *boundPolicy) finding(rule, result string, object *Object, message string) Finding {
 	f := Finding{Policy: p.Name, Action: p.action, Result: result, Message: oneLine(message), Rule: rule, File: p.File, Line: p.Line}
 	// A warn rule never denies, whatever the policy's action.
-	if rule == "warn" && result != ResultError && f.Action == v1alpha1.PolicyDeny {
+	if warns(rule) && result != ResultError && f.Action == v1alpha1.PolicyDeny {
 		f.Action = v1alpha1.PolicyWarn
 	}
 	if where := p.rules[rule]; where != nil {

@@ -13,7 +13,6 @@ import (
 // what can be used again. It belongs to one goroutine.
 type work struct {
 	ctx, background context.Context
-	nothing         nothing
 	options         options
 	stopping        stopping
 	memory          *memory
@@ -27,7 +26,7 @@ type work struct {
 var memories = sync.Pool{New: func() any { return &memory{} }}
 
 func newWork(ctx context.Context, r *Reviewer) *work {
-	return &work{ctx: ctx, background: context.WithoutCancel(ctx), nothing: r.snapshot.nothing, options: r.options,
+	return &work{ctx: ctx, background: context.WithoutCancel(ctx), options: r.options,
 		memory: memories.Get().(*memory), unused: noMetadata}
 }
 

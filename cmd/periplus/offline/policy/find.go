@@ -53,6 +53,9 @@ func find(named string) (*found, error) {
 
 func (f *found) add(file, only string) error {
 	extension := path.Ext(file)
+	if engine.IsDocument(file) {
+		return f.document(file)
+	}
 	if extension != ".rego" && extension != ".yaml" && extension != ".yml" {
 		return nil
 	}
@@ -72,4 +75,13 @@ func (f *found) add(file, only string) error {
 		f.suites = append(f.suites, file)
 	}
 	return nil
+}
+
+// document is data of conftest packages, whichever of their tests are chosen.
+func (f *found) document(file string) error {
+	data, err := fs.ReadFile(f.tree, file)
+	if err == nil {
+		f.modules = append(f.modules, engine.File{Path: file, Text: string(data)})
+	}
+	return err
 }

@@ -33,6 +33,17 @@ func TestPolicyTest(t *testing.T) {
 	good, bad, none := t.TempDir(), t.TempDir(), t.TempDir()
 	offlinetest.Write(t, good, map[string]string{"p.rego": rego, "p_test.rego": "package p_test\n\nimport data.p\n\ntest_a if p.deny == {\"a\"} with input as {\"a\": true}\n"})
 	offlinetest.Write(t, bad, map[string]string{"p.rego": rego, "p_test.rego": "package p_test\n\nimport data.p\n\ntest_a if p.deny == {\"z\"} with input as {\"a\": true}\n"})
+	conftest := t.TempDir()
+	offlinetest.Write(t, conftest, map[string]string{
+		"a.rego":          "package main\n\nimport data.services\n\ndeny_port[msg] {\n  port := input.spec.ports[_].port\n  port == services.ports[_]\n  msg := sprintf(\"port %d\", [port])\n}\n",
+		"data/ports.yaml": "services: {ports: [22]}\n",
+		"a_test.rego": "package main\n\ntest_file { deny_port[\"port 22\"] with input as parse_config_file(\"fixtures/s.yaml\") }\n\n" +
+			"test_text { count(deny_port) == 0 with input as parse_config(\"yaml\", \"spec: {ports: [{port: 80}]}\") }\n\n" +
+			"test_two { parse_combined_config_files([\"fixtures/s.yaml\"])[0].contents.kind == \"Service\" }\n\ntest_shadow {\n  input := {\"spec\": {\"ports\": [{\"port\": 22}]}}\n  deny_port with input as input\n}\n",
+		"fixtures/s.yaml": "kind: Service\nspec: {ports: [{port: 22}]}\n",
+	})
+	missing := t.TempDir()
+	offlinetest.Write(t, missing, map[string]string{"a_test.rego": "package main\n\ntest_a { parse_config_file(\"none.yaml\") }\n"})
 	suites := "../../../../policies/suite/testdata"
 	cases := map[string]struct {
 		reason string
@@ -48,6 +59,8 @@ func TestPolicyTest(t *testing.T) {
 		"None":      {"nothing tested is no success", []string{none}, 1, "there are no tests"},
 		"Missing":   {"", []string{none + "/x"}, 1, "cannot find tests"},
 		"Usage":     {"", []string{"-o", "xml"}, 2, "want table, json or junit"},
+		"Conftest":  {"v0, data, and fixtures beside the tests", []string{conftest}, 0, "4 passed, 0 failed"},
+		"NoFixture": {"what is not there is no success", []string{missing}, 1, "0 passed, 1 failed"},
 		"OneFile":   {"", []string{good + "/p_test.rego"}, 0, "1 passed"},
 	}
 	for name, c := range cases {
