@@ -98,6 +98,10 @@ func (g *Gate) Check(ctx context.Context, req Request) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, fmt.Errorf("cannot load the objects of bundle %q: %w", req.Bundle, err)
 	}
+	namespaces, err := namespacesOf(req.Manifest.Items, blobs)
+	if err != nil {
+		return Verdict{}, err
+	}
 	findings := make([][]engine.Finding, len(req.Manifest.Items))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, item := range req.Manifest.Items {
@@ -109,7 +113,7 @@ func (g *Gate) Check(ctx context.Context, req Request) (Verdict, error) {
 		group.Go(func() error {
 			defer func() { <-g.workers }()
 			var err error
-			findings[i], err = g.review(ctx, reviewer, item, blobs[item.Digest], req.Manifest.DefaultNamespace)
+			findings[i], err = g.review(ctx, reviewer, item, blobs[item.Digest], req.Manifest.DefaultNamespace, namespaces)
 			return err
 		})
 	}
@@ -126,7 +130,24 @@ func cmpErr(first, second error) error {
 	return second
 }
 
-func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item content.Item, blob []byte, namespace string) ([]engine.Finding, error) {
+func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item content.Item, blob []byte, namespace string, namespaces map[string]map[string]any) ([]engine.Finding, error) {
+	object, err := decode(item, blob)
+	if err != nil {
+		return nil, err
+	}
+	prepare := engine.Prepare
+	if item.Digest.Secret() {
+		prepare = engine.PrepareSecret
+	}
+	prepared, err := prepare(object, namespace)
+	if err != nil {
+		return nil, err
+	}
+	prepared.InNamespace(namespaces[prepared.ID.Namespace])
+	return reviewer.Review(ctx, prepared, string(item.Digest), g.cache)
+}
+
+func decode(item content.Item, blob []byte) (map[string]any, error) {
 	if blob == nil {
 		return nil, fmt.Errorf("the content of %s is missing", item.ObjectID)
 	}
@@ -139,15 +160,24 @@ func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item conte
 	if _, err := decoder.Token(); err != io.EOF {
 		return nil, fmt.Errorf("cannot decode %s: more than one document", item.ObjectID)
 	}
-	prepare := engine.Prepare
-	if item.Digest.Secret() {
-		prepare = engine.PrepareSecret
+	return object, nil
+}
+
+// namespacesOf are the Namespaces among the objects, by name: the same revision makes them, so their labels are known before
+// the cluster has them.
+func namespacesOf(items []content.Item, blobs map[content.Digest][]byte) (map[string]map[string]any, error) {
+	found := map[string]map[string]any{}
+	for _, item := range items {
+		if item.Group != "" || item.Kind != "Namespace" {
+			continue
+		}
+		object, err := decode(item, blobs[item.Digest])
+		if err != nil {
+			return nil, err
+		}
+		found[item.Name] = object
 	}
-	prepared, err := prepare(object, namespace)
-	if err != nil {
-		return nil, err
-	}
-	return reviewer.Review(ctx, prepared, string(item.Digest), g.cache)
+	return found, nil
 }
 
 // judge makes the verdict of the findings of each item.

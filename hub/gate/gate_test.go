@@ -146,3 +146,32 @@ func TestSecretRevisionIsMasked(t *testing.T) {
 		}
 	}
 }
+
+// TestNamespaceOfTheSameRevision: a selector of namespaces sees the labels of those that the revision itself makes.
+func TestNamespaceOfTheSameRevision(t *testing.T) {
+	template := map[string]any{"apiVersion": "templates.gatekeeper.sh/v1", "kind": "ConstraintTemplate", "metadata": map[string]any{"name": "no"}, "spec": map[string]any{
+		"crd":     map[string]any{"spec": map[string]any{"names": map[string]any{"kind": "No"}}},
+		"targets": []any{map[string]any{"target": "admission.k8s.gatekeeper.sh", "rego": "package no\nviolation[{\"msg\": msg}] { msg := sprintf(\"%v\", [input.review.namespaceObject.metadata.labels.tier]) }"}}}}
+	constraint := map[string]any{"apiVersion": "constraints.gatekeeper.sh/v1beta1", "kind": "No", "metadata": map[string]any{"name": "no"}, "spec": map[string]any{
+		"match": map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"env": "prod"}}, "kinds": []any{map[string]any{"apiGroups": []any{""}, "kinds": []any{"ConfigMap"}}}}}}
+	s, refusals := engine.Load(engine.Source{Gatekeeper: []engine.Manifest{{Object: template, Source: "t.yaml:1"}, {Object: constraint, Source: "c.yaml:1"}}}, nil)
+	if len(refusals) > 0 {
+		t.Fatal(refusals)
+	}
+	g := gate.New(gate.Config{})
+	for labels, want := range map[string]string{
+		"": "", `"env":"dev"`: "", `"env":"prod","tier":"a"`: "policy no/no denies ConfigMap c: a (c.yaml:1)", `"env":"prod","tier":"b"`: "policy no/no denies ConfigMap c: b (c.yaml:1)",
+	} {
+		req := request(t, s, "c")
+		if labels != "" {
+			blob := []byte(`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{` + labels + `}}}`)
+			blobs, _ := req.Load(context.Background(), nil)
+			blobs[content.Sum(blob)] = blob
+			req.Manifest.Items = append(req.Manifest.Items, content.Item{ObjectID: content.ObjectID{Kind: "Namespace", Name: "shop"}, Digest: content.Sum(blob)})
+		}
+		v, err := g.Check(context.Background(), req)
+		if err != nil || v.Reason != want {
+			t.Errorf("labels %s: want %q, got %q, %v", labels, want, v.Reason, err)
+		}
+	}
+}

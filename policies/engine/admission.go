@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 )
 
@@ -103,6 +104,18 @@ func (o *Object) labels(object map[string]any) labels.Set {
 		out[key], _ = value.(string)
 	}
 	return out
+}
+
+// namespaceLabels are a Namespace's labels, with the one that API servers add.
+func (o *Object) namespaceLabels(namespace map[string]any, name string) labels.Set {
+	out := o.labels(namespace)
+	out[corev1.LabelMetadataName] = name
+	return out
+}
+
+// InNamespace tells the object's Namespace, where one is known. It must not be called after a review began.
+func (o *Object) InNamespace(namespace map[string]any) {
+	o.namespace = namespace
 }
 
 func (o *Object) generateName() string {

@@ -28,10 +28,21 @@ type binding struct {
 // narrowness of a selector is the number of its requirements: each label of matchLabels and each of matchExpressions is one.
 func narrowness(s metav1.LabelSelector) int { return len(s.MatchLabels) + len(s.MatchExpressions) }
 
-// Effective is a policy's action and parameters on one cluster.
+// Effective is a policy's action and parameters on one cluster, and where they come from.
 type Effective struct {
 	Action     v1alpha1.PolicyAction
 	Parameters map[string]any
+	// ActionFrom and ParametersFrom say what set each.
+	ActionFrom     Origin
+	ParametersFrom map[string]Origin
+}
+
+// Origin is what set an action or a parameter.
+type Origin struct {
+	// Binding is the PolicyBinding's name; "" where the policy's own METADATA, Constraint or data says it.
+	Binding string
+	// Source is where that stands, as "file:line".
+	Source string
 }
 
 func (s *Snapshot) loadBindings(declared []Binding, previous *Snapshot, refusals *refusalList) {
@@ -71,17 +82,39 @@ func (s *Snapshot) readBinding(d Binding) (*binding, error) {
 	}
 	b := &binding{name: d.Metadata.Name, source: d.Source, declared: d, spec: d.Spec, selector: selector,
 		narrowness: narrowness(d.Spec.ClusterSelector), parameters: map[string]any{}}
+	schema := p.Metadata.Schema
+	if schema == nil {
+		schema = implied(p.Metadata.Parameters)
+	}
+	properties, _ := schema["properties"].(map[string]any)
 	for _, key := range slices.Sorted(maps.Keys(d.Spec.Parameters)) {
-		if _, known := p.Metadata.Parameters[key]; !known {
-			return nil, refuseAt(d.Source, "spec.parameters."+key, "policy %q has no parameter %q", p.Name, key)
+		property, described := properties[key].(map[string]any)
+		if _, known := p.Metadata.Parameters[key]; !known && !described {
+			return nil, refuseAt(d.Source, "spec.parameters."+key, "policy %q has no parameter %q; it has %s", p.Name, key, listOf(p.Metadata.Parameters, properties))
 		}
 		var value any
 		if err := json.Unmarshal(d.Spec.Parameters[key].Raw, &value); err != nil {
 			return nil, refuseAt(d.Source, "spec.parameters."+key, "cannot read parameter %q: %v", key, err)
 		}
-		b.parameters[key] = value
+		if wrong := conforms(value, property, p.constraint != nil && p.constraint.loose); wrong != nil {
+			return nil, refuseAt(d.Source, "spec.parameters."+key+wrong.field, "PolicyBinding %q: spec.parameters.%s%s %s", d.Metadata.Name, key, wrong.field, wrong.message)
+		}
+		b.parameters[key] = defaulted(value, property)
 	}
 	return b, nil
+}
+
+// listOf names that parameters have, for a person.
+func listOf(parameters, properties map[string]any) string {
+	all := maps.Clone(parameters)
+	if all == nil {
+		all = map[string]any{}
+	}
+	maps.Copy(all, properties)
+	if len(all) == 0 {
+		return "none"
+	}
+	return words(all)
 }
 
 // tied finds ties that need no cluster to be seen: an earlier binding with the same selector that sets the same field.
@@ -117,6 +150,11 @@ func (s *Snapshot) Effective(p *Policy, clusterLabels map[string]string) (Effect
 	if e.Parameters == nil {
 		e.Parameters = map[string]any{}
 	}
+	e.ActionFrom = Origin{Source: fmt.Sprintf("%s:%d", p.File, p.Line)}
+	e.ParametersFrom = make(map[string]Origin, len(e.Parameters))
+	for key := range e.Parameters {
+		e.ParametersFrom[key] = e.ActionFrom
+	}
 	var matching []*binding
 	for _, b := range s.bound[p.Name] {
 		if b.selector.Matches(labels.Set(clusterLabels)) {
@@ -134,10 +172,13 @@ func (s *Snapshot) Effective(p *Policy, clusterLabels map[string]string) (Effect
 				}
 			}
 		}
+		origin := Origin{Binding: b.name, Source: b.source}
 		if b.spec.Action != "" {
-			e.Action = b.spec.Action
+			e.Action, e.ActionFrom = b.spec.Action, origin
 		}
-		maps.Copy(e.Parameters, b.parameters)
+		for key, value := range b.parameters {
+			e.Parameters[key], e.ParametersFrom[key] = value, origin
+		}
 	}
 	return e, tie
 }

@@ -90,6 +90,10 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 	p.Metadata = Metadata{Title: t.title, Kinds: c.match.index(), Severity: "medium", Points: points, Action: v1alpha1.PolicyDeny, FailurePolicy: FailurePolicyIgnore}
 	p.Metadata.Parameters, _ = defaulted(map[string]any{"parameters": orEmpty(anyMap(o.Spec.Parameters))},
 		map[string]any{"properties": map[string]any{"parameters": orEmpty(anyMap(t.schema))}}).(map[string]any)["parameters"].(map[string]any)
+	p.Metadata.Schema = t.schema
+	if wrong := conforms(p.Metadata.Parameters, t.schema, t.loose); wrong != nil {
+		return nil, refuseAt(d.Source, "spec.parameters"+wrong.field, "%s %q: spec.parameters%s %s", t.kind, o.Metadata.Name, wrong.field, wrong.message)
+	}
 	if o.Spec.EnforcementAction == "scoped" {
 		return p, c.scope(d, o, p)
 	}
@@ -176,8 +180,8 @@ func (m match) index() []string {
 }
 
 // concerns says whether the constraint is about an object. unknown is set where that depends on the labels of a namespace
-// that is not at hand.
-func (m match) concerns(o *Object) (is, unknown bool) {
+// that is not at hand. Before objects are in a cluster only the label is known that every namespace has there.
+func (m match) concerns(o *Object, point string) (is, unknown bool) {
 	isNamespace := o.ID.Kind == "Namespace" && o.ID.Group == ""
 	namespace := o.ID.Namespace
 	if isNamespace {
@@ -195,13 +199,13 @@ func (m match) concerns(o *Object) (is, unknown bool) {
 	case m.byNamespace == nil:
 		return true, false
 	case isNamespace:
-		return m.byNamespace.Matches(o.labels(o.raw)), false
+		return m.byNamespace.Matches(o.namespaceLabels(o.raw, namespace)), false
 	case namespace == "":
 		return true, false
-	case o.namespace == nil:
+	case o.namespace == nil && point != PointGate && point != PointCommit:
 		return true, true
 	}
-	return m.byNamespace.Matches(o.labels(o.namespace)), false
+	return m.byNamespace.Matches(o.namespaceLabels(o.namespace, namespace)), false
 }
 
 func (m match) ofKind(group, kind string) bool {

@@ -46,7 +46,10 @@ func TestConstraints(t *testing.T) {
 		"ClusterScope":     {"", violates, "{match: {scope: Cluster}}", PointGate, ""},
 		"Excluded":         {"a star is a prefix", violates, "{match: {excludedNamespaces: [sh*]}}", PointGate, ""},
 		"OtherNamespace":   {"", violates, "{match: {namespaces: [depot]}}", PointGate, ""},
-		"UnknownNamespace": {"labels that nobody knows must not let pass", violates, "{match: {namespaceSelector: {matchLabels: {a: b}}}}", PointGate, "deny error policy"},
+		"UnknownNamespace": {"labels that nobody knows must not let pass", violates, "{match: {namespaceSelector: {matchLabels: {a: b}}}}", PointAudit, "deny error policy"},
+		"NamespaceLabels":  {"before a cluster has it, only its name is known", violates, "{match: {namespaceSelector: {matchLabels: {a: b}}}}", PointGate, ""},
+		"NamespaceName":    {"", violates, "{match: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}}", PointCommit, "deny fail no owner"},
+		"NamespaceWithout": {"", violates, "{match: {namespaceSelector: {matchExpressions: [{key: a, operator: DoesNotExist}]}}}", PointGate, "deny fail no owner"},
 		"BuiltinError":     {"an error must not pass", `package owner violation[{"msg": "x"}] { to_number(input.review.name) > 1 }`, "{}", PointGate, "deny error policy"},
 	}
 	for name, c := range cases {

@@ -19,11 +19,13 @@ import (
 type Metadata struct {
 	Title, Description string
 	// Kinds as "Kind" (core group), "Kind.group", "*.group" or "*"; none is every kind.
-	Kinds       []string
-	Severity    string
-	Points      []string
-	Action      v1alpha1.PolicyAction
-	Parameters  map[string]any
+	Kinds      []string
+	Severity   string
+	Points     []string
+	Action     v1alpha1.PolicyAction
+	Parameters map[string]any
+	// Schema of the parameters; nil where the kinds of their defaults are all that is known.
+	Schema      map[string]any
 	Remediation string
 	Controls    []string
 	// FailurePolicy is what an API server does while nobody answers for the policy at admission: Ignore (the default) lets
@@ -52,12 +54,13 @@ type custom struct {
 	Points        []string              `json:"points"`
 	Action        v1alpha1.PolicyAction `json:"action"`
 	Parameters    map[string]any        `json:"parameters"`
+	Schema        map[string]any        `json:"schema"`
 	Remediation   string                `json:"remediation"`
 	Controls      []string              `json:"controls"`
 	FailurePolicy string                `json:"failurePolicy"`
 }
 
-var customKeys = []string{"input", "kinds", "severity", "points", "action", "parameters", "remediation", "controls", "failurePolicy"}
+var customKeys = []string{"input", "kinds", "severity", "points", "action", "parameters", "schema", "remediation", "controls", "failurePolicy"}
 
 // fieldError is a mistake in one key of the custom block.
 type fieldError struct {
@@ -100,8 +103,14 @@ func parseMetadata(a *ast.Annotations) (Metadata, error) {
 		return Metadata{}, err
 	}
 	m := Metadata{Title: a.Title, Description: a.Description, Kinds: c.Kinds, Severity: c.Severity, Points: c.Points,
-		Action: c.Action, Parameters: c.Parameters, Remediation: c.Remediation, Controls: c.Controls,
+		Action: c.Action, Parameters: c.Parameters, Schema: c.Schema, Remediation: c.Remediation, Controls: c.Controls,
 		FailurePolicy: cmp.Or(c.FailurePolicy, FailurePolicyIgnore)}
+	if c.Schema != nil {
+		m.Parameters, _ = defaulted(orEmpty(anyMap(c.Parameters)), c.Schema).(map[string]any)
+		if wrong := conforms(m.Parameters, c.Schema, false); wrong != nil {
+			return Metadata{}, fieldError{"parameters", fmt.Sprintf("custom.parameters%s %s", wrong.field, wrong.message)}
+		}
+	}
 	if m.Severity == "" {
 		m.Severity = "medium"
 	}

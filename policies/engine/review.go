@@ -120,7 +120,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 			continue
 		}
 		if p.constraint != nil {
-			if is, unknown := p.constraint.match.concerns(object); !is {
+			if is, unknown := p.constraint.match.concerns(object, r.point); !is {
 				continue
 			} else if unknown {
 				b := r.terms[p.Name]
@@ -142,6 +142,9 @@ func (r *Reviewer) verdict(w *work, p *boundPolicy, object *Object, digest strin
 	key := ""
 	if cache != nil && digest != "" && p.key != "" {
 		key = p.key + " " + object.ID.Namespace + " " + digest
+		if p.shape == review && object.namespace != nil {
+			key += " " + digestText("namespace", encode(object.namespace))
+		}
 		if findings, known := cache.Get(key); known {
 			return findings, nil
 		}

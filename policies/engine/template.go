@@ -21,7 +21,9 @@ type template struct {
 	declared map[string]any
 	// schema of parameters, which gives their defaults.
 	schema map[string]any
-	query  query
+	// loose says that the schema does not close its objects.
+	loose bool
+	query query
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
 	builtins        []string
@@ -31,7 +33,8 @@ type template struct {
 const gatekeeperTarget = "admission.k8s.gatekeeper.sh"
 
 type templateObject struct {
-	Metadata struct {
+	APIVersion string
+	Metadata   struct {
 		Name        string
 		Annotations map[string]string
 	}
@@ -41,6 +44,7 @@ type templateObject struct {
 				Names      struct{ Kind string }
 				Validation struct {
 					OpenAPIV3Schema map[string]any `json:"openAPIV3Schema"`
+					LegacySchema    *bool          `json:"legacySchema"`
 				}
 			}
 		}
@@ -112,6 +116,11 @@ func readTemplate(d Manifest) (t *template, err error) {
 	}
 	t = &template{kind: kind, declared: d.Object, source: d.Source, schema: o.Spec.CRD.Spec.Validation.OpenAPIV3Schema, title: o.Metadata.Annotations["metadata.gatekeeper.sh/title"],
 		digest: digestText("template", string(data))}
+	// Before v1 a template's schema left its objects open unless it said otherwise.
+	legacy := o.Spec.CRD.Spec.Validation.LegacySchema
+	if t.loose = o.APIVersion != "templates.gatekeeper.sh/v1"; legacy != nil {
+		t.loose = *legacy
+	}
 	if err := t.compile(o.Metadata.Name, texts, version); err != nil {
 		return nil, refuseAt(d.Source, "spec.targets", "cannot compile ConstraintTemplate %q: %s", o.Metadata.Name, oneLine(err.Error()))
 	}
