@@ -118,7 +118,7 @@ type PolicySources struct {
 	Tests      []File
 	Bindings   []BindingDecl
 	Exemptions []ExemptionDecl
-	// Gatekeeper is ConstraintTemplates and Constraints.
+	// Gatekeeper is ConstraintTemplates, Constraints and ExpansionTemplates.
 	Gatekeeper []GatekeeperDecl
 }
 

@@ -35,10 +35,11 @@ func (r *reading) readPolicyFile(file string, data []byte) (*declared, []v1alpha
 			out.bindings = append(out.bindings, d.binding())
 		case d.apiVersion == v1alpha1.GroupVersion.String() && d.kind == "PolicyExemption":
 			out.exemptions = append(out.exemptions, d.exemption())
-		case strings.HasPrefix(d.apiVersion, "templates.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "constraints.gatekeeper.sh/"):
+		case strings.HasPrefix(d.apiVersion, "templates.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "constraints.gatekeeper.sh/"),
+			strings.HasPrefix(d.apiVersion, "expansion.gatekeeper.sh/"):
 			out.gatekeeper = append(out.gatekeeper, GatekeeperDecl{Position: d.position(), Object: d.object})
-		case strings.HasPrefix(d.apiVersion, "test.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "expansion.gatekeeper.sh/"):
-			// Tests, and what only tests read: periplus policy test runs them.
+		case strings.HasPrefix(d.apiVersion, "test.gatekeeper.sh/"):
+			// Tests: periplus policy test runs them.
 		default:
 			d.refuse("kind", "%s of %s does not belong here: a YAML file of policies/ holds PolicyBindings and PolicyExemptions of %s, ConstraintTemplates and Constraints",
 				d.kind, d.apiVersion, v1alpha1.GroupVersion)

@@ -48,12 +48,17 @@ func (o *Object) review() (*ast.Term, error) {
 	return o.reviewTerm, o.reviewError
 }
 
-func (o *Object) request() (*ast.Term, error) {
+// version of the object's API, without its group.
+func (o *Object) version() string {
 	version, _ := o.raw["apiVersion"].(string)
 	if _, after, grouped := strings.Cut(version, "/"); grouped {
-		version = after
+		return after
 	}
-	review := ast.NewObject(ast.Item(keyKind, ast.ObjectTerm(ast.Item(keyGroup, ast.StringTerm(o.ID.Group)), ast.Item(keyVersion, ast.StringTerm(version)),
+	return version
+}
+
+func (o *Object) request() (*ast.Term, error) {
+	review := ast.NewObject(ast.Item(keyKind, ast.ObjectTerm(ast.Item(keyGroup, ast.StringTerm(o.ID.Group)), ast.Item(keyVersion, ast.StringTerm(o.version())),
 		ast.Item(keyKind, ast.StringTerm(o.ID.Kind)))), ast.Item(keyName, ast.StringTerm(o.ID.Name)), ast.Item(keyOperation, ast.StringTerm(o.operation)),
 		ast.Item(keyObject, o.whole))
 	if o.ID.Namespace != "" {

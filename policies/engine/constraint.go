@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
@@ -64,10 +63,7 @@ func constraintName(kind, name string) string { return strings.ToLower(kind) + "
 // readConstraint makes a policy of a constraint.
 func readConstraint(d Manifest, t *template) (*Policy, error) {
 	var o constraintObject
-	data, err := json.Marshal(d.Object)
-	if err == nil {
-		err = json.Unmarshal(data, &o)
-	}
+	data, err := decodeInto(d.Object, &o)
 	if err != nil {
 		return nil, refuseAt(d.Source, "spec", "cannot read the Constraint: %v", err)
 	}
@@ -86,7 +82,7 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 	}
 	file, line := splitSource(d.Source)
 	p := &Policy{Name: constraintName(t.kind, o.Metadata.Name), File: file, Line: line, paths: []string{file}, constraint: c, queries: []query{t.query}, shape: review,
-		Digest: digestText("constraint", t.digest, string(data)), Reads: Reads{Time: t.time}, Builtins: t.builtins}
+		Digest: digestText("constraint", t.digest, data), Reads: Reads{Time: t.time}, Builtins: t.builtins}
 	p.Metadata = Metadata{Title: t.title, Kinds: c.match.index(), Severity: "medium", Points: points, Action: v1alpha1.PolicyDeny, FailurePolicy: FailurePolicyIgnore}
 	p.Metadata.Parameters, _ = defaulted(map[string]any{"parameters": orEmpty(anyMap(o.Spec.Parameters))},
 		map[string]any{"properties": map[string]any{"parameters": orEmpty(anyMap(t.schema))}}).(map[string]any)["parameters"].(map[string]any)

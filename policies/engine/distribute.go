@@ -42,6 +42,11 @@ func (s *Snapshot) For(cluster Cluster, now time.Time, points ...string) Source 
 			}
 		}
 	}
+	if len(out.Gatekeeper) > 0 {
+		for _, e := range s.expansions {
+			out.Gatekeeper = append(out.Gatekeeper, e.manifest)
+		}
+	}
 	for _, file := range files {
 		out.Modules = append(out.Modules, file)
 	}

@@ -29,7 +29,7 @@ func (s *Snapshot) loadGatekeeper(declared []Manifest, previous *Snapshot, refus
 		s.templates[t.kind] = t
 	}
 	for _, d := range declared {
-		if kind := kindOf(d); kind != "ConstraintTemplate" {
+		if kind := kindOf(d); kind != "ConstraintTemplate" && !isExpansion(d) {
 			s.loadConstraint(d, kind, broken[kind], previous, refusals)
 		}
 	}

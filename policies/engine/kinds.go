@@ -17,21 +17,30 @@ func (s *Snapshot) Kinds(point string) (named []schema.GroupKind, all bool) {
 
 // KindsOf are the kinds that the chosen policies name, as Kinds has them.
 func (s *Snapshot) KindsOf(chosen func(*Policy) bool) (named []schema.GroupKind, all bool) {
-	found := map[schema.GroupKind]bool{}
+	found, constrained, every := map[schema.GroupKind]bool{}, map[schema.GroupKind]bool{}, false
 	for _, p := range s.Policies() {
 		if !chosen(p) {
 			continue
 		}
-		all = all || len(p.Metadata.Kinds) == 0
+		into, star := found, len(p.Metadata.Kinds) == 0
+		if p.constraint != nil {
+			into = constrained
+		}
 		for _, text := range p.Metadata.Kinds {
 			if text == "*" {
-				all = true
+				star = true
 				continue
 			}
 			kind, group, _ := strings.Cut(text, ".")
-			found[schema.GroupKind{Group: group, Kind: kind}] = true
+			into[schema.GroupKind{Group: group, Kind: kind}] = true
 		}
+		all, every = all || star, every || star && p.constraint != nil
 	}
+	if s != nil {
+		// A constraint about Pods is about what they are made of, too.
+		s.expandable(constrained, every)
+	}
+	maps.Copy(found, constrained)
 	return slices.SortedFunc(maps.Keys(found), func(a, b schema.GroupKind) int {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Kind, b.Kind))
 	}), all

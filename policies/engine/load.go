@@ -26,7 +26,8 @@ type Snapshot struct {
 	bindings   map[string]*binding
 	exemptions map[string]*exemption
 	// templates of Gatekeeper by kind.
-	templates map[string]*template
+	templates  map[string]*template
+	expansions map[string]*expansion
 
 	// nothing is the base of policies without documents.
 	nothing base
@@ -42,10 +43,12 @@ func Load(source Source, previous *Snapshot) (*Snapshot, []v1alpha1.Refusal) {
 	if previous == nil {
 		previous = &Snapshot{}
 	}
-	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{}, nothing: baseOf(map[string]any{})}
+	s := &Snapshot{policies: map[string]*Policy{}, bindings: map[string]*binding{}, exemptions: map[string]*exemption{},
+		expansions: map[string]*expansion{}, nothing: baseOf(map[string]any{})}
 	var refusals refusalList
 	s.loadPolicies(source.Modules, previous, &refusals)
 	s.loadGatekeeper(source.Gatekeeper, previous, &refusals)
+	s.loadExpansions(source.Gatekeeper, previous, &refusals)
 	s.loadBindings(source.Bindings, previous, &refusals)
 	s.loadExemptions(source.Exemptions, previous, &refusals)
 	s.finish()
@@ -217,6 +220,7 @@ func (s *Snapshot) finish() {
 	for _, p := range sortedByName(s.policies) {
 		writeAll(sum, "policy", p.Name, p.Digest)
 	}
+	writeAll(sum, s.expansionText())
 	for _, b := range sortedByName(s.bindings) {
 		s.bound[b.spec.Policy] = append(s.bound[b.spec.Policy], b)
 		writeAll(sum, "binding", b.name, encode(b.spec))

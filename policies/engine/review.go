@@ -13,6 +13,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
+	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
 )
 
@@ -112,10 +113,50 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 
 // Review is Snapshot.Review for a prepared object. With a cache and a digest of the object, verdicts are shared.
 func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, cache Cache) ([]Finding, error) {
-	var all []Finding
 	w := newWork(ctx, r)
 	defer w.end()
-	for _, p := range r.snapshot.index.find(object.ID.Group, object.ID.Kind) {
+	all, err := r.each(w, r.snapshot.index.find(object.ID.Group, object.ID.Kind), object, object.ID, digest, cache)
+	if err != nil || len(r.snapshot.expansions) == 0 || object.generated {
+		return all, err
+	}
+	own := len(all)
+	for _, one := range r.snapshot.expand(object, digest) {
+		found, err := r.implied(w, one, object, cache)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one.by.implies(found)...)
+	}
+	if len(all) > own {
+		slices.SortStableFunc(all, func(a, b Finding) int { return strings.Compare(a.Policy, b.Policy) })
+	}
+	return all, nil
+}
+
+// implied asks constraints about what would be made of an object. Other policies see its containers in the object itself.
+func (r *Reviewer) implied(w *work, one impliedObject, of *Object, cache Cache) ([]Finding, error) {
+	var constraints []*Policy
+	for _, p := range r.snapshot.index.find(one.made.Group, one.made.Kind) {
+		if p.constraint != nil {
+			constraints = append(constraints, p)
+		}
+	}
+	if one.problem == nil {
+		return r.each(w, constraints, one.Object, of.ID, one.digest, cache)
+	}
+	var all []Finding
+	for _, p := range constraints {
+		if slices.Contains(p.Metadata.Points, r.point) && p.constraint.match.Source != "Original" {
+			all = append(all, r.terms[p.Name].finding("", ResultError, of, one.problem.Error()))
+		}
+	}
+	return all, nil
+}
+
+// each asks policies about an object. Exemptions are those of the object with an identity.
+func (r *Reviewer) each(w *work, policies []*Policy, object *Object, id content.ObjectID, digest string, cache Cache) ([]Finding, error) {
+	var all []Finding
+	for _, p := range policies {
 		if !slices.Contains(p.Metadata.Points, r.point) || p.shape == conftest && !p.declared && object.ID.Group == v1alpha1.Group {
 			continue
 		}
@@ -125,7 +166,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 			} else if unknown {
 				b := r.terms[p.Name]
 				message := fmt.Sprintf("policy %q selects namespaces by their labels, and those of namespace %q are not known here", p.Name, object.ID.Namespace)
-				all = append(all, r.exempt(p.Name, object, []Finding{b.finding("", ResultError, object, message)})...)
+				all = append(all, r.exempt(p.Name, id, []Finding{b.finding("", ResultError, object, message)})...)
 				continue
 			}
 		}
@@ -133,7 +174,7 @@ func (r *Reviewer) Review(ctx context.Context, object *Object, digest string, ca
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, r.exempt(p.Name, object, findings)...)
+		all = append(all, r.exempt(p.Name, id, findings)...)
 	}
 	return all, nil
 }
@@ -159,11 +200,11 @@ func (r *Reviewer) verdict(w *work, p *boundPolicy, object *Object, digest strin
 	return findings, nil
 }
 
-func (r *Reviewer) exempt(policy string, object *Object, findings []Finding) []Finding {
+func (r *Reviewer) exempt(policy string, id content.ObjectID, findings []Finding) []Finding {
 	if len(findings) == 0 {
 		return nil
 	}
-	name := r.snapshot.exemptionFor(policy, object.ID, r.cluster, r.now)
+	name := r.snapshot.exemptionFor(policy, id, r.cluster, r.now)
 	if name == "" {
 		return findings
 	}

@@ -14,6 +14,7 @@ import (
 // a cluster which no policy looks at needs no new one.
 func (s *Snapshot) Sees(cluster Cluster, now time.Time) (string, error) {
 	sum := sha256.New()
+	writeAll(sum, s.expansionText())
 	for _, p := range s.Policies() {
 		effective, problem := s.Effective(p, cluster.Labels)
 		seen, err := p.Reads.of(cluster, "")

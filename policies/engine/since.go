@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Since tells, by their group and kind, which objects a snapshot may judge otherwise than an earlier one. It is what a change of
@@ -11,6 +13,9 @@ import (
 func (s *Snapshot) Since(before *Snapshot) func(group, kind string) bool {
 	if s.digest() == before.digest() {
 		return func(string, string) bool { return false }
+	}
+	if s.expansionText() != before.expansionText() {
+		return func(string, string) bool { return true }
 	}
 	was, is := map[string]*Policy{}, map[string]*Policy{}
 	for _, p := range before.Policies() {
@@ -35,7 +40,11 @@ func (s *Snapshot) Since(before *Snapshot) func(group, kind string) bool {
 		return func(string, string) bool { return true }
 	}
 	concerned := newIndex(changed)
-	return func(group, kind string) bool { return len(concerned.find(group, kind)) > 0 }
+	return func(group, kind string) bool {
+		return slices.ContainsFunc(s.madeOf(schema.GroupKind{Group: group, Kind: kind}), func(made schema.GroupKind) bool {
+			return len(concerned.find(made.Group, made.Kind)) > 0
+		})
+	}
 }
 
 func (s *Snapshot) digest() string {

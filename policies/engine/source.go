@@ -28,7 +28,7 @@ type Source struct {
 	Modules    []File
 	Bindings   []Binding
 	Exemptions []Exemption
-	// Gatekeeper is ConstraintTemplates and Constraints.
+	// Gatekeeper is ConstraintTemplates, Constraints and ExpansionTemplates.
 	Gatekeeper []Manifest
 }
 

@@ -89,15 +89,21 @@ func (t templateTarget) code() (modules []string, version ast.RegoVersion, err e
 	return nil, 0, errors.New("the template has no code")
 }
 
+// decodeInto reads an object into a type, and gives its text.
+func decodeInto(object map[string]any, into any) (text string, err error) {
+	data, err := json.Marshal(object)
+	if err == nil {
+		err = json.Unmarshal(data, into)
+	}
+	return string(data), err
+}
+
 // readTemplate compiles a template. A failure of the compiler itself is an error as any other.
 func readTemplate(d Manifest) (t *template, err error) {
 	file, _ := splitSource(d.Source)
 	defer contain(file, &err)
 	var o templateObject
-	data, err := json.Marshal(d.Object)
-	if err == nil {
-		err = json.Unmarshal(data, &o)
-	}
+	data, err := decodeInto(d.Object, &o)
 	if err != nil {
 		return nil, refuseAt(d.Source, "spec", "cannot read the ConstraintTemplate: %v", err)
 	}
@@ -115,7 +121,7 @@ func readTemplate(d Manifest) (t *template, err error) {
 		return nil, refuseAt(d.Source, "spec.targets", "%v", err)
 	}
 	t = &template{kind: kind, declared: d.Object, source: d.Source, schema: o.Spec.CRD.Spec.Validation.OpenAPIV3Schema, title: o.Metadata.Annotations["metadata.gatekeeper.sh/title"],
-		digest: digestText("template", string(data))}
+		digest: digestText("template", data)}
 	// Before v1 a template's schema left its objects open unless it said otherwise.
 	legacy := o.Spec.CRD.Spec.Validation.LegacySchema
 	if t.loose = o.APIVersion != "templates.gatekeeper.sh/v1"; legacy != nil {
