@@ -50,7 +50,9 @@ func TestCovered(ctx context.Context, modules, tests []File) ([]TestResult, Cove
 	if err != nil {
 		return results, Coverage{}, err
 	}
-	maps.DeleteFunc(parsed, func(file string, _ *ast.Module) bool { return strings.HasSuffix(file, "_test.rego") })
+	maps.DeleteFunc(parsed, func(file string, _ *ast.Module) bool {
+		return strings.HasSuffix(file, "_test.rego") || strings.HasPrefix(file, shippedFolder)
+	})
 	report := tracer.Report(parsed)
 	out := Coverage{Percent: report.Coverage}
 	for _, file := range slices.Sorted(maps.Keys(report.Files)) {
@@ -85,6 +87,15 @@ func runTests(ctx context.Context, modules, tests []File, tracer topdown.QueryTr
 		parsed[file.Path] = m.parsed
 		// As Load does: only policies with METADATA are compiled strictly.
 		strict = strict && m.old == nil && !isConftest([]*module{m})
+	}
+	given := map[string]bool{}
+	for _, m := range parsed {
+		given[packageName(m)] = true
+	}
+	for _, m := range shipped() {
+		if !given[packageName(m.parsed)] {
+			parsed[m.Path] = m.parsed.Copy()
+		}
 	}
 	compiler := ast.NewCompiler().WithCapabilities(testCapabilities()).WithStrict(strict).WithEnablePrintStatements(true)
 	runner := tester.NewRunner().SetCompiler(compiler).SetModules(parsed).CapturePrintOutput(true).RaiseBuiltinErrors(true).

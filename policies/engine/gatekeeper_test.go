@@ -50,6 +50,8 @@ func TestConstraints(t *testing.T) {
 		"NamespaceLabels":  {"before a cluster has it, only its name is known", violates, "{match: {namespaceSelector: {matchLabels: {a: b}}}}", PointGate, ""},
 		"NamespaceName":    {"", violates, "{match: {namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: shop}}}}", PointCommit, "deny fail no owner"},
 		"NamespaceWithout": {"", violates, "{match: {namespaceSelector: {matchExpressions: [{key: a, operator: DoesNotExist}]}}}", PointGate, "deny fail no owner"},
+		"InventoryBefore":  {"what a cluster holds is not known before", `package owner violation[{"msg": "no classes"}] { not data.inventory.cluster["storage.k8s.io/v1"].StorageClass }`, "{}", PointGate, ""},
+		"InventoryUnknown": {"who does not know must not deny all", `package owner violation[{"msg": "no classes"}] { not data.inventory.cluster["storage.k8s.io/v1"].StorageClass }`, "{}", PointAdmission, "audit error policy \"owner/all\" reads data.inventory"},
 		"BuiltinError":     {"an error must not pass", `package owner violation[{"msg": "x"}] { to_number(input.review.name) > 1 }`, "{}", PointGate, "deny error policy"},
 	}
 	for name, c := range cases {

@@ -115,6 +115,11 @@ func (p *parsing) read(files []File, previous *Snapshot, refusals *refusalList) 
 		name := packageName(m.parsed)
 		p.packages[name] = append(p.packages[name], m)
 	}
+	for _, m := range shipped() {
+		if name := packageName(m.parsed); p.packages[name] == nil && p.broken[name] == "" {
+			p.libraries = append(p.libraries, m)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.packages)) {
 		own := p.packages[name]
 		if !isLibrary(name) && !isHelper(own) {

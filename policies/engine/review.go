@@ -161,12 +161,11 @@ func (r *Reviewer) each(w *work, policies []*Policy, object *Object, id content.
 			continue
 		}
 		if p.constraint != nil {
-			if is, unknown := p.constraint.match.concerns(object, r.point); !is {
-				continue
-			} else if unknown {
-				b := r.terms[p.Name]
-				message := fmt.Sprintf("policy %q selects namespaces by their labels, and those of namespace %q are not known here", p.Name, object.ID.Namespace)
-				all = append(all, r.exempt(p.Name, id, []Finding{b.finding("", ResultError, object, message)})...)
+			is, problem := r.concerns(p, object)
+			if problem != nil {
+				all = append(all, r.exempt(p.Name, id, problem)...)
+			}
+			if !is {
 				continue
 			}
 		}
@@ -177,6 +176,27 @@ func (r *Reviewer) each(w *work, policies []*Policy, object *Object, id content.
 		all = append(all, r.exempt(p.Name, id, findings)...)
 	}
 	return all, nil
+}
+
+// concerns says whether a constraint is asked about an object, or gives the finding that it cannot be.
+func (r *Reviewer) concerns(p *Policy, object *Object) (bool, []Finding) {
+	is, unknown := p.constraint.match.concerns(object, r.point)
+	unseen := p.constraint.inventory && object.inventory == nil
+	b := r.terms[p.Name]
+	switch {
+	case !is, unseen && (r.point == PointCommit || r.point == PointGate):
+		// Nobody knows there what else a cluster holds; rules that find nothing would take all for missing.
+		return false, nil
+	case unknown:
+		message := fmt.Sprintf("policy %q selects namespaces by their labels, and those of namespace %q are not known here", p.Name, object.ID.Namespace)
+		return false, []Finding{b.finding("", ResultError, object, message)}
+	case unseen:
+		// It says so and denies nothing: it would deny everything.
+		f := b.finding("", ResultError, object, fmt.Sprintf("policy %q reads data.inventory, which is not known here: it was not asked", p.Name))
+		f.Action = v1alpha1.PolicyAudit
+		return false, []Finding{f}
+	}
+	return true, nil
 }
 
 func (r *Reviewer) verdict(w *work, p *boundPolicy, object *Object, digest string, cache Cache) ([]Finding, error) {
