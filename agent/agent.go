@@ -90,6 +90,7 @@ func Run(ctx context.Context, config Config) error {
 		records    *inventory.Store
 		identified *identity.Identity
 		reconciler *reconcile.Reconciler
+		hub        *link.Client
 	)
 	// An API server that is away at the start is no reason to end: the pod would only be started again.
 	err = retry(ctx, config.Log, "cannot read what this cluster holds", func() error {
@@ -97,13 +98,23 @@ func Run(ctx context.Context, config Config) error {
 			return err
 		}
 		store, err = desired.Open(ctx, desired.Config{Secrets: secrets, Fingerprint: mark, Log: config.Log,
-			Changed: func() { reconciler.Changed(ctx); enforced.changed() }, Applied: func() []content.Digest { return records.Revisions() }})
+			Changed: func() { reconciler.Changed(ctx); enforced.changed() }, Applied: func() []content.Digest { return records.Revisions() },
+			// What is found lost before there is a link is looked for as soon as a hub is there.
+			Lost: func() {
+				if hub != nil {
+					hub.Lost()
+				}
+			},
+			Refilled: func(bundles []string) { reconciler.Refilled(ctx, bundles); enforced.changed() }})
 		if err != nil {
 			return err
 		}
 		wanted = &bundles{Store: store}
 		if records, err = inventory.Open(ctx, secrets); err != nil {
 			return err
+		}
+		for _, problem := range records.Unreadable() {
+			config.Log.Error("an inventory is lost: what it named stays, and is taken up again as its bundle is applied", "error", problem)
 		}
 		if enforced, err = openEnforcement(ctx, config, store, secrets); err != nil {
 			return err
@@ -118,7 +129,7 @@ func Run(ctx context.Context, config Config) error {
 	enforced.prepare(self, mapper)
 	queries := query.New(query.Config{Cluster: cluster, Mapper: mapper, Desired: wanted, Inventory: records, Tenants: config.Tenants,
 		Status: func(bundle string) *linkv1.BundleStatus { return reconciler.Status(bundle) }, Allowed: config.Queries, Log: config.Log})
-	hub := link.New(link.Config{Identity: identified, Keeper: store, Queries: queries, Log: config.Log,
+	hub = link.New(link.Config{Identity: identified, Keeper: store, Queries: queries, Log: config.Log,
 		Commands: commands(func(ctx context.Context, command *linkv1.Command) error { return reconciler.Do(ctx, command) }),
 		Session:  session.Config{Capabilities: capabilities(), AgentVersion: config.Version, Instance: instance(), Fingerprint: mark}})
 	keyring := &sealed.Keyring{Secrets: secrets, Namespace: config.Namespace, Name: config.SopsSecret, Log: config.Log}

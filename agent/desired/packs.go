@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -80,23 +81,36 @@ func partName(name string, part int) string {
 	return name + "-" + strconv.Itoa(part)
 }
 
+// read is what a pack holds. One that is gone or damaged is forgotten.
 func (s *Store) read(ctx context.Context, p held) (map[content.Digest][]byte, error) {
+	blobs, err := s.open(ctx, p)
+	switch {
+	case err == nil:
+		return blobs, nil
+	case damaged(err):
+		return nil, s.lose(ctx, p, err)
+	default:
+		return nil, fmt.Errorf("cannot read content from Secret %q: %w", p.name, err)
+	}
+}
+
+func (s *Store) open(ctx context.Context, p held) (map[content.Digest][]byte, error) {
 	first, err := s.config.Secrets.Get(ctx, p.name)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read content from Secret %q: %w", p.name, err)
+		return nil, err
 	}
 	data := first.Data["data"]
 	parts, _ := strconv.Atoi(first.Annotations[partsAnnotation])
 	for i := 1; i < parts; i++ {
 		next, err := s.config.Secrets.Get(ctx, partName(p.name, i))
 		if err != nil {
-			return nil, fmt.Errorf("cannot read content from Secret %q: %w", partName(p.name, i), err)
+			return nil, fmt.Errorf("part %d: %w", i, err)
 		}
 		data = append(data, next.Data["data"]...)
 	}
 	blobs, err := decodePack(p.digests, data)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read content from Secret %q: %w", p.name, err)
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
 	return blobs, nil
 }
@@ -134,6 +148,9 @@ func (s *Store) sweep(ctx context.Context) error {
 				continue
 			}
 			blobs, err := s.read(ctx, p)
+			if errors.Is(err, errLost) {
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package desired
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,6 +38,10 @@ type Config struct {
 	// Applied are the revisions that run in the cluster now: their content is kept too, as what they bring is kept up until
 	// a newer revision is applied whole, and their hooks may have to run at their removal. Nil for none.
 	Applied func() []content.Digest
+	// Lost is called when content turned out to be gone or damaged, while the store is locked; Refilled once the content of
+	// bundles is here again. Nil for nobody.
+	Lost     func()
+	Refilled func(bundles []string)
 }
 
 // Store keeps the accepted set and its content in the agent's namespace.
@@ -72,6 +77,11 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	for _, secret := range secrets {
 		if digests := splitDigests(secret.Annotations[digestsAnnotation]); len(digests) > 0 {
 			s.hold(held{name: secret.Name, manifest: secret.Labels[manifestLabel] == "true", digests: digests})
+		} else if unnamed(secret.Name) {
+			config.Log.Error("content is lost: its Secret says no more what it holds", "secret", secret.Name)
+			if err := config.Secrets.Delete(ctx, secret.Name); err != nil {
+				return nil, fmt.Errorf("cannot remove Secret %q: %w", secret.Name, err)
+			}
 		}
 	}
 	secret, err := config.Secrets.Get(ctx, stateName)
@@ -83,7 +93,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	set, previous, foreign, err := decodeState(secret.Data["state"], config.Fingerprint)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the accepted set in Secret %q: %w", stateName, err)
+		// What runs stays as it is: nothing is known to be wanted, and nothing is removed but by a tombstone.
+		config.Log.Error("the accepted set is lost: nothing is changed in this cluster until the hub says it again", "secret", stateName, "error", err)
+		return s, nil
 	}
 	if foreign {
 		config.Log.Warn("the accepted set was made in another cluster: the hub decides anew, nothing is removed until then")
@@ -119,6 +131,9 @@ func (s *Store) Missing(ctx context.Context, entry *linkv1.Entry) ([]string, err
 		return []string{string(revision)}, nil
 	}
 	manifest, err := s.manifest(ctx, revision)
+	if errors.Is(err, errLost) {
+		return []string{string(revision)}, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -89,7 +89,9 @@ func Open(ctx context.Context, config Config) (*Identity, error) {
 	i := &Identity{config: config, data: data, renewed: make(chan struct{})}
 	if len(data[keyCertificate]) > 0 {
 		if i.cert, err = certificateOf(data[keyCertificate], data[keyKey]); err != nil {
-			return nil, fmt.Errorf("cannot read the agent's identity: %w", err)
+			// What was accepted is kept up all the same; only the way to the hub has to be found anew.
+			config.Log.Error("the agent's identity is lost: it joins again if its join token was not used, else use `periplus cluster rejoin`", "error", err)
+			i.data, i.cert = nil, nil
 		}
 	}
 	return i, nil

@@ -23,6 +23,8 @@ const (
 	formatVersion = 1
 	// shardRecords is about half of what a Secret can hold.
 	shardRecords = 2000
+	// bundleAnnotation of a Secret says whose inventory it holds, to people.
+	bundleAnnotation = "fleet.periplus.dev/bundle"
 )
 
 // shard is what one Secret holds.
@@ -48,6 +50,8 @@ type Store struct {
 	owners map[content.ObjectID]string
 	// shards that each bundle has in the cluster.
 	shards map[string]map[string]bool
+	// unreadable says which Secrets were no inventory when the store was opened, and why.
+	unreadable []error
 }
 
 // Open reads every inventory. Shards of two sizes, left by a crash, are joined: what was written down is never lost.
@@ -58,16 +62,11 @@ func Open(ctx context.Context, secrets *kube.Secrets) (*Store, error) {
 		return nil, fmt.Errorf("cannot read the inventory: %w", err)
 	}
 	for _, secret := range list {
-		raw, err := desired.Decompress(secret.Data["records"])
+		part, err := decode(secret.Data["records"])
 		if err != nil {
-			return nil, fmt.Errorf("cannot read the inventory in Secret %q: %w", secret.Name, err)
-		}
-		var part shard
-		if err := json.Unmarshal(raw, &part); err != nil {
-			return nil, fmt.Errorf("cannot read the inventory in Secret %q: %w", secret.Name, err)
-		}
-		if part.Version > formatVersion {
-			return nil, fmt.Errorf("cannot read the inventory in Secret %q: its version is %d, this agent knows %d: install the newer agent again", secret.Name, part.Version, formatVersion)
+			// What it held stays in the cluster: it is taken up again as the bundle is applied, and never removed unasked.
+			s.unreadable = append(s.unreadable, fmt.Errorf("cannot read the inventory of bundle %q in Secret %q: %w", secret.Annotations[bundleAnnotation], secret.Name, err))
+			continue
 		}
 		s.join(secret.Name, part)
 	}
@@ -80,6 +79,24 @@ func Open(ctx context.Context, secrets *kube.Secrets) (*Store, error) {
 	}
 	return s, nil
 }
+
+func decode(data []byte) (shard, error) {
+	raw, err := desired.Decompress(data)
+	if err != nil {
+		return shard{}, err
+	}
+	var part shard
+	if err := json.Unmarshal(raw, &part); err != nil {
+		return shard{}, fmt.Errorf("cannot decode it: %w", err)
+	}
+	if part.Version < 1 || part.Version > formatVersion || part.Bundle == "" {
+		return shard{}, fmt.Errorf("its version is %d, this agent knows %d", part.Version, formatVersion)
+	}
+	return part, nil
+}
+
+// Unreadable says what of the inventories could not be read when the store was opened.
+func (s *Store) Unreadable() []error { return s.unreadable }
 
 func (s *Store) join(name string, part shard) {
 	inventory, ok := s.bundles[part.Bundle]
@@ -281,7 +298,7 @@ func (s *Store) write(ctx context.Context, inventory Inventory, had map[string]b
 			return nil, err
 		}
 		secret := &corev1.Secret{ObjectMeta: s.secrets.Own(shardName(inventory.Bundle, count, i), "inventory"), Data: map[string][]byte{"records": data}}
-		secret.Annotations = map[string]string{"fleet.periplus.dev/bundle": inventory.Bundle}
+		secret.Annotations = map[string]string{bundleAnnotation: inventory.Bundle}
 		if err := s.secrets.Put(ctx, secret, had[secret.Name]); err != nil {
 			return nil, fmt.Errorf("cannot write the inventory of %q: %w", inventory.Bundle, err)
 		}

@@ -28,6 +28,9 @@ type Keeper interface {
 	Put(ctx context.Context, blobs map[string][]byte) error
 	// Accept returns once the set is durable.
 	Accept(ctx context.Context, next desired.Set) error
+	// Incomplete are accepted entries whose content is not all held; Refill makes durable what was put for them.
+	Incomplete(ctx context.Context) ([]*linkv1.Entry, error)
+	Refill(ctx context.Context, bundles []string) error
 }
 
 // Commands carries out what people ask of the agent.
@@ -85,6 +88,10 @@ type Client struct {
 	ticker  *time.Ticker
 	// answering holds a place for each query that is worked on.
 	answering chan struct{}
+	// lost is true while accepted content may be missing; refilling while it is fetched.
+	lost      atomic.Bool
+	refills   chan struct{}
+	refilling bool
 	// later fires when reports may go out that were held back.
 	later *time.Timer
 }
@@ -104,7 +111,7 @@ func New(config Config) *Client {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Client{config: config, mailbox: newMailbox(), events: make(chan event), done: make(chan struct{}), slots: make(chan struct{}, commandsTogether),
-		answering: make(chan struct{}, queriesTogether)}
+		answering: make(chan struct{}, queriesTogether), refills: make(chan struct{}, 1)}
 }
 
 // Report takes the newest status of a bundle. It never blocks; while the hub is slow or away only the newest counts.
@@ -149,8 +156,11 @@ func (c *Client) Run(ctx context.Context) error {
 			c.takeMail(ctx)
 		case <-c.later.C:
 			c.takeMail(ctx)
+		case <-c.refills:
+			c.refill(ctx)
 		case <-c.ticker.C:
 			c.carryOut(ctx, c.machine.Tick())
+			c.refill(ctx)
 		}
 		c.connected.Store(c.machine.Connected())
 	}
@@ -221,6 +231,7 @@ func (c *Client) welcomed(ctx context.Context, welcome *linkv1.Welcome) {
 	}
 	c.ticker.Reset(interval)
 	c.stream.welcomed(welcome)
+	c.Lost() // so it may be since the last time
 	c.config.Log.Info("connected to the hub", "endpoint", c.stream.endpoint, "session", welcome.GetSession(), "epoch", welcome.GetEpoch())
 	go func() {
 		if err := c.config.Identity.Learn(ctx, welcome.GetTrustBundle(), welcome.GetEndpoints()); err != nil && ctx.Err() == nil {

@@ -70,6 +70,8 @@ func (self) Rejected(context.Context) error                           { return n
 func (self) Accepted() desired.Set                                    { return desired.Set{FleetID: "f"}.Clone() }
 func (self) Put(context.Context, map[string][]byte) error             { return nil }
 func (self) Accept(context.Context, desired.Set) error                { return nil }
+func (self) Incomplete(context.Context) ([]*linkv1.Entry, error)      { return nil, nil }
+func (self) Refill(context.Context, []string) error                   { return nil }
 func (self) Do(context.Context, *linkv1.Command) error                { return nil }
 func (self) Missing(context.Context, *linkv1.Entry) ([]string, error) { return nil, nil }
 

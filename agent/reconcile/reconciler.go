@@ -173,6 +173,17 @@ func (r *Reconciler) Changed(ctx context.Context) {
 	}
 }
 
+// Refilled has bundles worked on whose content was lost and is here again.
+func (r *Reconciler) Refilled(ctx context.Context, bundles []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.index.update(ctx, r.set, r.config.Desired.Manifest)
+	for _, name := range bundles {
+		r.bundle(name).retry()
+		r.queue.Add(name)
+	}
+}
+
 // snapshot is what a pass works from.
 func (r *Reconciler) snapshot(name string) (set desired.Set, b *bundle) {
 	r.mu.Lock()

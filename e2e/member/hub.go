@@ -40,7 +40,13 @@ type Hub struct {
 	away func()
 }
 
-func newHub(ctx context.Context) (*Hub, error) {
+// HubConfig of a Hub.
+type HubConfig struct {
+	// Lifetime of certificates, by default the hub's own.
+	Lifetime time.Duration
+}
+
+func newHub(ctx context.Context, config HubConfig) (*Hub, error) {
 	ca, err := identity.NewCA(fleetID, time.Now())
 	if err != nil {
 		return nil, err
@@ -51,7 +57,7 @@ func newHub(ctx context.Context) (*Hub, error) {
 	h.queue.PutToken(identity.Token{Hash: identity.HashToken(h.token), Namespace: tenant, Cluster: "member", ClusterUID: clusterUID,
 		Expires: time.Now().Add(24 * time.Hour), Uses: 1})
 	issuer := identity.NewIssuer(identity.IssuerConfig{CA: ca, Public: ca.Public(nil, ""), Queue: h.queue, Clusters: h.queue,
-		Term: func() uint64 { return 1 }, Log: slog.New(slog.DiscardHandler)})
+		Term: func() uint64 { return 1 }, Lifetime: config.Lifetime, Log: slog.New(slog.DiscardHandler)})
 	ctx, h.issuing = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { _ = issuer.Run(ctx) }()
 	return h, h.Return(ctx)
@@ -123,6 +129,32 @@ func (h *Hub) Assign(bundle Bundle) error {
 	h.Store.Set(clusterUID, &linkv1.Entry{Bundle: tenant + "/" + bundle.Name, Revision: string(revision), Options: bundle.Options})
 	h.Store.Hint(clusterUID)
 	return nil
+}
+
+// Revoke ends the certificates of the cluster.
+func (h *Hub) Revoke() { h.queue.Revoke(clusterUID) }
+
+// Session is the number of the agent's last session, and whether it lasts.
+func (h *Hub) Session() (number uint64, connected bool) {
+	h.Store.Read(clusterUID, func(c *fakestore.Cluster) { number, connected = c.Session, c.Connected })
+	return number, connected
+}
+
+// Refused says which bundles the agent refuses at the revision that the hub wants, and why.
+func (h *Hub) Refused() map[string]string {
+	refused := map[string]string{}
+	h.Store.Read(clusterUID, func(c *fakestore.Cluster) {
+		for _, r := range c.Refused {
+			refused[r.GetBundle()] = r.GetReason()
+		}
+	})
+	return refused
+}
+
+// Status is what the hub was told of a bundle last, nil for nothing.
+func (h *Hub) Status(name string) (status *linkv1.BundleStatus) {
+	h.Store.Read(clusterUID, func(c *fakestore.Cluster) { status = c.Statuses[tenant+"/"+name] })
+	return status
 }
 
 // Remove takes a bundle from the cluster.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -46,6 +47,7 @@ type Member struct {
 	// folder for data, logs and the binary; it goes with Stop.
 	folder     string
 	server     *apiserver.Server
+	api        *process.Process
 	processes  []*process.Process
 	kubeconfig string
 	binary     string
@@ -125,10 +127,7 @@ func (m *Member) control(ctx context.Context) error {
 	}
 	m.server = &apiserver.Server{Kube: kube, Name: "member", Folder: filepath.Join(m.folder, "member"), Port: ports[2],
 		Etcd: etcd.Access(), Prefix: "/member", Audit: true, Args: []string{"--audit-log-maxsize=4096"}}
-	if spec, err = m.server.Spec(); err != nil {
-		return err
-	}
-	if _, err := m.run(ctx, spec); err != nil {
+	if err = m.StartServer(ctx); err != nil {
 		return err
 	}
 	if m.Admin, err = m.server.Config("somebody", "system:masters"); err != nil {
@@ -184,7 +183,21 @@ func (m *Member) BinarySize() (int64, error) {
 // hub opens the link.
 func (m *Member) hub(ctx context.Context) error {
 	var err error
-	if m.Hub, err = newHub(ctx); err != nil {
+	if m.Hub, err = newHub(ctx, HubConfig{}); err != nil {
+		return err
+	}
+	return m.joinSecret(ctx)
+}
+
+// Fresh makes the cluster one that no agent ran in, and gives it another hub. The agent must not run, and what bundles brought
+// stays.
+func (m *Member) Fresh(ctx context.Context, config HubConfig) error {
+	m.Hub.Stop()
+	err := m.Client.CoreV1().Secrets(system).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("cannot remove the agent's Secrets: %w", err)
+	}
+	if m.Hub, err = newHub(ctx, config); err != nil {
 		return err
 	}
 	return m.joinSecret(ctx)

@@ -3,7 +3,6 @@ package member
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +17,8 @@ const (
 	agentUser  = "system:serviceaccount:" + system + ":" + agentAccount
 	joinSecret = "periplus-agent-join"
 )
+
+var agentGroups = []string{"system:serviceaccounts", "system:serviceaccounts:" + system, "system:authenticated"}
 
 // rights are those of the agent's chart, with one tenant that may do everything.
 func (m *Member) rights(ctx context.Context) error {
@@ -59,12 +60,8 @@ func (m *Member) rights(ctx context.Context) error {
 			return fmt.Errorf("cannot make ClusterRoleBinding %q: %w", binding.Name, err)
 		}
 	}
-	data, err := m.server.Kubeconfig(agentUser, "system:serviceaccounts", "system:serviceaccounts:"+system, "system:authenticated")
-	if err != nil {
-		return err
-	}
 	m.kubeconfig = filepath.Join(m.folder, "agent.kubeconfig")
-	return os.WriteFile(m.kubeconfig, data, 0o600)
+	return m.RouteDirectly()
 }
 
 func (m *Member) joinSecret(ctx context.Context) error {

@@ -29,6 +29,9 @@ type answerRow struct {
 	Data          []byte
 }
 
+// abandoned is how long after its deadline a query that a process works on goes: whoever asked ends it by then, unless it died.
+const abandoned = time.Minute
+
 // maxUnread is how many parts of an answer wait to be read; whoever writes more waits.
 const maxUnread = 32
 
@@ -47,10 +50,12 @@ func (s *Store) PutQuery(ctx context.Context, uid string, query *linkv1.Query) e
 	})
 }
 
-// TakeQueries gives a process the open queries of the clusters whose streams it has. What nobody took in time goes.
+// TakeQueries gives a process the open queries of the clusters whose streams it has. What nobody took in time goes, and
+// what was asked by a process that died before it read the answer.
 func (s *Store) TakeQueries(ctx context.Context, process string, has func(uid string) bool) (map[string][]*linkv1.Query, error) {
 	var rows []*queryRow
-	if err := s.reader.NewSelect().Model(&rows).Where("process = ''").Order("deadline").Limit(1000).Scan(ctx); err != nil {
+	open := s.reader.NewSelect().Model(&rows).Where("process = ''").WhereOr("deadline < ?", micros(s.now().Add(-abandoned)))
+	if err := open.Order("deadline").Limit(1000).Scan(ctx); err != nil {
 		return nil, fmt.Errorf("cannot read queries: %w", err)
 	}
 	taken := map[string][]*linkv1.Query{}
