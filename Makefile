@@ -16,7 +16,7 @@ FAST = ./api/... ./policies/... ./plugins/... ./charts/... ./clusters/... ./agen
 RACE = ./agent/... ./hub/link/... ./hub/store/... ./hub/control ./hub/render/... ./plugins/host/... ./plugins/renderer/kustomize ./clusters/local/process ./e2e/link
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench soak images sandbox sandbox-check sandbox-reset clean
+.PHONY: help build tools plugin-contract test test-race test-fresh check verify generate fmt lint bench soak faults images sandbox sandbox-check sandbox-reset clean
 
 help: ## list the targets
 	@printf '%s\n' \
@@ -34,6 +34,7 @@ help: ## list the targets
 		'make fmt            format the code' \
 		'make bench          measure the budgets, one JSON line each (RUN=<name prefix>)' \
 		'make soak           churn, failures and an oracle around one agent; the last line is JSON (MINUTES=30, SEED=)' \
+		'make faults         breaks all that an agent stands on, under a running one (POINTS=200, RUN=)' \
 		'make images         container images of agent and hub in dist/, as OCI layouts, without Docker; the same commit gives the same digests' \
 		'make clean          remove bin/ and dist/'
 
@@ -89,6 +90,9 @@ bench:
 
 soak:
 	$(GO) run ./e2e/soak $(if $(MINUTES),-minutes $(MINUTES)) $(if $(SEED),-seed $(SEED))
+
+faults:
+	PERIPLUS_FAULT_POINTS=$(or $(POINTS),200) $(GO) test -v -count=1 -timeout 30m $(if $(RUN),-run '$(RUN)') ./e2e/faults
 
 # Linux images from any machine; skopeo, crane and oras copy an OCI layout to a registry.
 images:

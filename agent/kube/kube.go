@@ -137,6 +137,12 @@ func (c *Client) LetGo(ctx context.Context, r Resource, object *unstructured.Uns
 	return err
 }
 
+type paced struct{}
+
+// Paced has applies that the server has no time for come back at once, for a caller that knows when to try again: otherwise
+// each is repeated here as often as the server says that it may.
+func Paced(ctx context.Context) context.Context { return context.WithValue(ctx, paced{}, true) }
+
 func (c *Client) applyAs(ctx context.Context, r Resource, object *unstructured.Unstructured, manager string, force, dry bool) (live *unstructured.Unstructured, created bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -149,6 +155,9 @@ func (c *Client) applyAs(ctx context.Context, r Resource, object *unstructured.U
 		SetHeader("Content-Type", string(types.ApplyPatchType)).SetHeader("Accept", "application/json").Body(body)
 	if dry {
 		request = request.Param("dryRun", metav1.DryRunAll)
+	}
+	if ctx.Value(paced{}) != nil {
+		request = request.MaxRetries(0)
 	}
 	var code int
 	result := request.Do(ctx).StatusCode(&code)

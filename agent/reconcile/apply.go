@@ -73,14 +73,26 @@ func (p *pass) apply(ctx context.Context, todo []*task) {
 				t.err = ctx.Err()
 				continue
 			}
-			running.Go(func() {
-				defer p.r.limiter.Give()
-				p.one(ctx, t)
-			})
+			running.Go(func() { p.paced(ctx, t) })
 		}
 		running.Wait()
 		for _, t := range phase {
 			p.settle(t)
+		}
+	}
+}
+
+// throttledTries is how often an object is applied in one pass while the server has too much to do.
+const throttledTries = 5
+
+// paced applies an object in the place that it was given. What the server has no time for waits for another place, so that
+// the limit bounds tries, too.
+func (p *pass) paced(ctx context.Context, t *task) {
+	for tries := 1; ; tries++ {
+		p.one(kube.Paced(ctx), t)
+		p.r.limiter.Give()
+		if !apierrors.IsTooManyRequests(t.err) || tries == throttledTries || p.wait.Err() != nil || !p.r.limiter.Take(ctx) {
+			return
 		}
 	}
 }

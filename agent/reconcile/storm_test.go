@@ -41,7 +41,8 @@ func TestAppliesWaitOutAStorm(t *testing.T) {
 	m := newMember(t)
 	m.stop()
 	s := storm{left: &atomic.Int32{}, refused: &atomic.Int32{}, running: &atomic.Int32{}, most: &atomic.Int32{}}
-	s.left.Store(60)
+	// The first 16 at once, then half of that each second, then one.
+	s.left.Store(34)
 	m.config.Wrap(func(next http.RoundTripper) http.RoundTripper { s.next = next; return s })
 	m.start()
 	var objects []string
@@ -53,7 +54,7 @@ func TestAppliesWaitOutAStorm(t *testing.T) {
 	m.accept()
 	m.ready("fleet/a")
 	t.Logf("ready after %s, %d refused, at most %d at once after", time.Since(start), s.refused.Load(), s.most.Load())
-	if s.refused.Load() != 60 {
+	if s.refused.Load() != 34 {
 		t.Errorf("%d were refused", s.refused.Load())
 	}
 }

@@ -306,3 +306,8 @@ func (c *commands) Do(_ context.Context, command *linkv1.Command) error {
 	}
 	return nil
 }
+
+// Incomplete and Refill have nothing to do: this keeper loses nothing.
+func (k *keeper) Incomplete(context.Context) ([]*linkv1.Entry, error) { return nil, nil }
+
+func (k *keeper) Refill(context.Context, []string) error { return nil }

@@ -107,3 +107,6 @@ func (a *Agent) Usage() (Usage, error) {
 	}
 	return u, nil
 }
+
+// Gone is closed once the process ended.
+func (a *Agent) Gone() <-chan struct{} { return a.process.Exited() }
