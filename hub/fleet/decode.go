@@ -72,6 +72,13 @@ func (d *document) checkMetadata(namespace string) {
 	}
 	metadata, _ := d.object["metadata"].(map[string]any)
 	d.name, _ = metadata["name"].(string)
+	if group, _, _ := strings.Cut(d.apiVersion, "/"); strings.HasSuffix(group, ".gatekeeper.sh") {
+		// Gatekeeper's files are read as they are: Suites have no name, and some objects a namespace of their own.
+		if d.name == "" && group != "test.gatekeeper.sh" {
+			d.refuse("metadata.name", "metadata.name is required")
+		}
+		return
+	}
 	if d.name == "" {
 		d.refuse("metadata.name", "metadata.name is required")
 	} else if problems := validation.IsDNS1123Label(d.name); len(problems) > 0 {

@@ -11,8 +11,12 @@ import (
 	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
-// isPolicy leaves out what tests of policies keep beside them: a Constraint among samples is in force nowhere.
+// isPolicy leaves out what tests of policies keep beside them: a Constraint among samples is in force nowhere. So does a
+// kustomization, which Gatekeeper's library has beside each template.
 func isPolicy(file string) bool {
+	if name := path.Base(file); name == "kustomization.yaml" || name == "kustomization.yml" {
+		return false
+	}
 	for _, folder := range strings.Split(path.Dir(file), "/") {
 		if folder == "samples" || folder == "testdata" {
 			return false
@@ -40,8 +44,10 @@ func (r *reading) readPolicyFile(file string, data []byte) (*declared, []v1alpha
 			out.gatekeeper = append(out.gatekeeper, GatekeeperDecl{Position: d.position(), Object: d.object})
 		case strings.HasPrefix(d.apiVersion, "test.gatekeeper.sh/"):
 			// Tests: periplus policy test runs them.
+		case strings.HasPrefix(d.apiVersion, "config.gatekeeper.sh/"), strings.HasPrefix(d.apiVersion, "syncset.gatekeeper.sh/"):
+			// What Gatekeeper is to copy from its cluster: templates say that themselves.
 		default:
-			d.refuse("kind", "%s of %s does not belong here: a YAML file of policies/ holds PolicyBindings and PolicyExemptions of %s, ConstraintTemplates and Constraints",
+			d.refuse("kind", "%s of %s does not belong here: a YAML file of policies/ holds PolicyBindings and PolicyExemptions of %s, ConstraintTemplates, Constraints and ExpansionTemplates",
 				d.kind, d.apiVersion, v1alpha1.GroupVersion)
 		}
 		refused = append(refused, d.refused...)

@@ -97,7 +97,7 @@ func (s *Snapshot) readBinding(d Binding) (*binding, error) {
 			return nil, refuseAt(d.Source, "spec.parameters."+key, "cannot read parameter %q: %v", key, err)
 		}
 		if wrong := conforms(value, property, p.constraint != nil && p.constraint.loose); wrong != nil {
-			return nil, refuseAt(d.Source, "spec.parameters."+key+wrong.field, "PolicyBinding %q: spec.parameters.%s%s %s", d.Metadata.Name, key, wrong.field, wrong.message)
+			return nil, refuseAt(d.Source, "spec.parameters."+key+wrong.field, "parameter %s of policy %q %s", key, p.Name, wrong.message)
 		}
 		b.parameters[key] = defaulted(value, property)
 	}

@@ -88,7 +88,7 @@ func readConstraint(d Manifest, t *template) (*Policy, error) {
 		map[string]any{"properties": map[string]any{"parameters": orEmpty(anyMap(t.schema))}}).(map[string]any)["parameters"].(map[string]any)
 	p.Metadata.Schema = t.schema
 	if wrong := conforms(p.Metadata.Parameters, t.schema, t.loose); wrong != nil {
-		return nil, refuseAt(d.Source, "spec.parameters"+wrong.field, "%s %q: spec.parameters%s %s", t.kind, o.Metadata.Name, wrong.field, wrong.message)
+		return nil, refuseAt(d.Source, "spec.parameters"+wrong.field, "parameter of %s %q %s", t.kind, o.Metadata.Name, wrong.message)
 	}
 	if o.Spec.EnforcementAction == "scoped" {
 		return p, c.scope(d, o, p)

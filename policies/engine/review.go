@@ -184,7 +184,7 @@ func (r *Reviewer) concerns(p *Policy, object *Object) (bool, []Finding) {
 	unseen := p.constraint.inventory && object.inventory == nil
 	b := r.terms[p.Name]
 	switch {
-	case !is, unseen && (r.point == PointCommit || r.point == PointGate):
+	case !is, object.operation != "" && !among(p.constraint.operations, object.operation), unseen && (r.point == PointCommit || r.point == PointGate):
 		// Nobody knows there what else a cluster holds; rules that find nothing would take all for missing.
 		return false, nil
 	case unknown:

@@ -26,7 +26,9 @@ type template struct {
 	query query
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
-	builtins        []string
+	// operations at admission that it is for; none is all.
+	operations []string
+	builtins   []string
 }
 
 // gatekeeperTarget is the only target whose input is known.
@@ -53,10 +55,11 @@ type templateObject struct {
 }
 
 type templateTarget struct {
-	Target string
-	Rego   string
-	Libs   []string
-	Code   []struct {
+	Target     string
+	Rego       string
+	Libs       []string
+	Operations []string
+	Code       []struct {
 		Engine string
 		Source struct {
 			Rego    string
@@ -120,7 +123,7 @@ func readTemplate(d Manifest) (t *template, err error) {
 	if err != nil {
 		return nil, refuseAt(d.Source, "spec.targets", "%v", err)
 	}
-	t = &template{kind: kind, declared: d.Object, source: d.Source, schema: o.Spec.CRD.Spec.Validation.OpenAPIV3Schema, title: o.Metadata.Annotations["metadata.gatekeeper.sh/title"],
+	t = &template{kind: kind, operations: o.Spec.Targets[0].Operations, declared: d.Object, source: d.Source, schema: o.Spec.CRD.Spec.Validation.OpenAPIV3Schema, title: o.Metadata.Annotations["metadata.gatekeeper.sh/title"],
 		digest: digestText("template", data)}
 	// Before v1 a template's schema left its objects open unless it said otherwise.
 	legacy := o.Spec.CRD.Spec.Validation.LegacySchema
