@@ -137,8 +137,11 @@ func (e *expansion) make(of *Object) (*Object, error) {
 		return nil, fmt.Errorf("ExpansionTemplate %q: %s has no %s", e.name, of.ID, strings.Join(e.source, "."))
 	}
 	version, _ := of.raw["apiVersion"].(string)
-	metadata := map[string]any{"name": of.ID.Name + "-" + strings.ToLower(e.made.Kind)}
-	maps.Copy(metadata, dig(made, []string{"metadata"}))
+	metadata := maps.Clone(dig(made, []string{"metadata"}))
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	metadata["name"] = strings.ToLower(of.ID.Name + "-" + e.made.Kind)
 	if of.ID.Namespace != "" {
 		metadata["namespace"] = of.ID.Namespace
 	}

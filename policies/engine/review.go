@@ -101,7 +101,7 @@ func (s *Snapshot) Reviewer(cluster Cluster, commit, point string, now time.Time
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode the fields of cluster %q: %w", cluster.Name, err)
 		}
-		if !p.Reads.Time && problem == nil && (p.constraint == nil || !p.constraint.inventory) {
+		if !p.Reads.Time && problem == nil {
 			sum := sha256.New()
 			writeAll(sum, p.Name, p.Digest, string(b.action), text, seen)
 			b.key = hex.EncodeToString(sum.Sum(nil))
@@ -181,7 +181,7 @@ func (r *Reviewer) each(w *work, policies []*Policy, object *Object, id content.
 // concerns says whether a constraint is asked about an object, or gives the finding that it cannot be.
 func (r *Reviewer) concerns(p *Policy, object *Object) (bool, []Finding) {
 	is, unknown := p.constraint.match.concerns(object, r.point)
-	unseen := p.constraint.inventory && object.inventory == nil
+	unseen := p.constraint.inventory && len(p.constraint.blind) == 0 && object.inventory == nil
 	b := r.terms[p.Name]
 	switch {
 	case !is, object.operation != "" && !among(p.constraint.operations, object.operation), unseen && (r.point == PointCommit || r.point == PointGate):
@@ -201,7 +201,8 @@ func (r *Reviewer) concerns(p *Policy, object *Object) (bool, []Finding) {
 
 func (r *Reviewer) verdict(w *work, p *boundPolicy, object *Object, digest string, cache Cache) ([]Finding, error) {
 	key := ""
-	if cache != nil && digest != "" && p.key != "" {
+	seen := p.shape == review && p.constraint.inventory && object.inventory != nil
+	if cache != nil && digest != "" && p.key != "" && !seen {
 		key = p.key + " " + object.ID.Namespace + " " + digest
 		if p.shape == review && object.namespace != nil {
 			key += " " + digestText("namespace", encode(object.namespace))
@@ -255,8 +256,9 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 	if err != nil {
 		return failed("%v", err), false, nil
 	}
-	for i := range p.queries {
-		q := &p.queries[i]
+	queries := p.asks(object)
+	for i := range queries {
+		q := &queries[i]
 		w.errs = nil
 		value, err := q.ask(w, p.base, input, r.now)
 		switch {
@@ -281,6 +283,14 @@ func (r *Reviewer) evaluate(w *work, p *boundPolicy, object *Object) (findings [
 		findings = sorted(findings)
 	}
 	return findings, true, nil
+}
+
+// asks are the queries for an object.
+func (p *boundPolicy) asks(object *Object) []query {
+	if p.shape == review && p.constraint.inventory && object.inventory == nil {
+		return p.constraint.blind
+	}
+	return p.queries
 }
 
 // input of the policy: Gatekeeper's have their own.

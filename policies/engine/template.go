@@ -24,6 +24,8 @@ type template struct {
 	// loose says that the schema does not close its objects.
 	loose bool
 	query query
+	// blind asks the rules that do not depend on data.inventory, for where nobody knows it; empty where all depend on it.
+	blind []query
 	// time and inventory say what verdicts depend on beside the object and the parameters.
 	time, inventory bool
 	// operations at admission that it is for; none is all.
@@ -172,7 +174,10 @@ func (t *template) compile(name string, texts []string, version ast.RegoVersion)
 	}
 	t.time, t.builtins = readsOf(compiler.Modules).Time, builtinsOf(compiler)
 	var err error
-	t.query, err = newQuery(compiler, entry.Path, "violation")
+	if t.query, err = newQuery(compiler, entry.Path, "violation"); err != nil || !t.inventory {
+		return err
+	}
+	t.blind, err = blinded(compiler, modules, entry, version)
 	return err
 }
 
