@@ -48,6 +48,7 @@ func steps() []step {
 		{"sealed", 2 * time.Minute, sealed},
 		{"hooks", 2 * time.Minute, hooks},
 		{"rollback", 2 * time.Minute, rollback},
+		{"policy", 3 * time.Minute, everyPoint},
 		{"rest", 3 * time.Minute, rest},
 		{"upgrade", 3 * time.Minute, upgrade},
 		{"add-cluster", 3 * time.Minute, addCluster},

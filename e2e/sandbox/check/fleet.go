@@ -27,7 +27,6 @@ const (
 #   input: periplus
 #   kinds: [ConfigMap]
 #   severity: high
-#   points: [commit, gate]
 #   action: deny
 package check_forbidden
 
