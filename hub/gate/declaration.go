@@ -37,5 +37,5 @@ func Declare(ctx context.Context, snapshot *engine.Snapshot, d Declaration) (Ver
 	if err != nil {
 		return Verdict{}, err
 	}
-	return judge([]content.Item{{ObjectID: prepared.ID, Source: d.Source}}, [][]engine.Finding{findings}), nil
+	return judge([]content.Item{{ObjectID: prepared.ID, Source: d.Source}}, []reviewed{{id: prepared.ID, findings: findings}}), nil
 }

@@ -102,7 +102,7 @@ func (g *Gate) Check(ctx context.Context, req Request) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	findings := make([][]engine.Finding, len(req.Manifest.Items))
+	findings := make([]reviewed, len(req.Manifest.Items))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, item := range req.Manifest.Items {
 		select {
@@ -130,10 +130,16 @@ func cmpErr(first, second error) error {
 	return second
 }
 
-func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item content.Item, blob []byte, namespace string, namespaces map[string]map[string]any) ([]engine.Finding, error) {
+// reviewed is what was found of an object, and the object with the namespace that it will have.
+type reviewed struct {
+	id       content.ObjectID
+	findings []engine.Finding
+}
+
+func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item content.Item, blob []byte, namespace string, namespaces map[string]map[string]any) (reviewed, error) {
 	object, err := decode(item, blob)
 	if err != nil {
-		return nil, err
+		return reviewed{}, err
 	}
 	prepare := engine.Prepare
 	if item.Digest.Secret() {
@@ -141,10 +147,11 @@ func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item conte
 	}
 	prepared, err := prepare(object, namespace)
 	if err != nil {
-		return nil, err
+		return reviewed{}, err
 	}
 	prepared.InNamespace(namespaces[prepared.ID.Namespace])
-	return reviewer.Review(ctx, prepared, string(item.Digest), g.cache)
+	findings, err := reviewer.Review(ctx, prepared, string(item.Digest), g.cache)
+	return reviewed{id: prepared.ID, findings: findings}, err
 }
 
 func decode(item content.Item, blob []byte) (map[string]any, error) {
@@ -181,11 +188,11 @@ func namespacesOf(items []content.Item, blobs map[content.Digest][]byte) (map[st
 }
 
 // judge makes the verdict of the findings of each item.
-func judge(items []content.Item, findings [][]engine.Finding) Verdict {
+func judge(items []content.Item, findings []reviewed) Verdict {
 	var v Verdict
 	denials := 0
 	for i, item := range items {
-		for _, f := range findings[i] {
+		for _, f := range findings[i].findings {
 			place := fmt.Sprintf("%s:%d", f.File, f.Line)
 			v.Results = append(v.Results, delivery.PolicyResult{Policy: f.Policy, Action: string(f.Action), Result: f.Result,
 				Object: item.ObjectID, Message: f.Message, Source: item.Source, PolicySource: place, Exemption: f.Exemption})
@@ -194,7 +201,7 @@ func judge(items []content.Item, findings [][]engine.Finding) Verdict {
 			}
 			if denials++; denials == 1 {
 				v.Denied = true
-				v.Reason = f.Sentence(item.ObjectID)
+				v.Reason = f.Sentence(findings[i].id)
 			}
 		}
 	}

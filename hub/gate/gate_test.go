@@ -46,8 +46,8 @@ func TestCheck(t *testing.T) {
 		reason string
 	}{
 		"Passes": {[]string{"good"}, false, ""},
-		"Denied": {[]string{"good", "bad"}, true, "policy p denies ConfigMap bad: starts with bad (policies/p.rego:7)"},
-		"More":   {[]string{"bad1", "bad2"}, true, "policy p denies ConfigMap bad1: starts with bad (policies/p.rego:7) and 1 more"},
+		"Denied": {[]string{"good", "bad"}, true, "policy p denies ConfigMap shop/bad: starts with bad (policies/p.rego:7)"},
+		"More":   {[]string{"bad1", "bad2"}, true, "policy p denies ConfigMap shop/bad1: starts with bad (policies/p.rego:7) and 1 more"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
