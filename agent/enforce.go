@@ -3,16 +3,13 @@ package agent
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"net"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +18,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/periplus-fleet/periplus/agent/admission"
+	"github.com/periplus-fleet/periplus/agent/audit"
 	"github.com/periplus-fleet/periplus/agent/kube"
 	"github.com/periplus-fleet/periplus/agent/link"
 	"github.com/periplus-fleet/periplus/agent/policy"
@@ -117,6 +115,7 @@ type enforcement struct {
 
 	registration *admission.Registration
 	server       *admission.Server
+	auditor      *audit.Auditor
 }
 
 func openEnforcement(ctx context.Context, config Config, store policy.Desired, secrets *kube.Secrets) (*enforcement, error) {
@@ -134,6 +133,9 @@ func (e *enforcement) prepare(self *kube.Client, mapper *kube.Mapper) {
 			Namespace: e.config.Namespace, Excluded: config.Excluded, Service: config.Service, Port: int32(config.ServicePort), URL: config.URL,
 			Stays: config.Address == "", Log: e.config.Log}
 	}
+	if config.at(engine.PointAudit) {
+		e.auditor = audit.New(audit.Config{Client: self, Kinds: mapper, Namespace: e.config.Namespace, Log: e.config.Log})
+	}
 }
 
 // changed says that another set was accepted.
@@ -144,6 +146,9 @@ func (e *enforcement) served() {
 	if e.registration != nil {
 		e.registration.Changed()
 	}
+	if e.auditor != nil {
+		e.auditor.Served()
+	}
 }
 
 // run evaluates until ctx ends. Without points it only carries out what removes policies.
@@ -152,6 +157,10 @@ func (e *enforcement) run(ctx context.Context, cluster *kube.Cluster, self *kube
 	var users []func(policy.InForce)
 	if e.config.Policy.at(engine.PointAdmission) {
 		users = append(users, e.admit(ctx, tasks, self, hub))
+	}
+	if e.auditor != nil {
+		tasks.Go(func() error { return e.auditor.Run(ctx, hub.ReportPolicy) })
+		users = append(users, e.auditor.Use)
 	}
 	tasks.Go(func() error {
 		return e.loader.Run(ctx, len(e.config.Policy.Points) > 0, hub, func(inForce policy.InForce) {
@@ -173,7 +182,7 @@ func (e *enforcement) admit(ctx context.Context, tasks *errgroup.Group, self *ku
 	if config.Address == "" {
 		return func(inForce policy.InForce) { e.registration.Use(inForce.Snapshot) }
 	}
-	e.server = admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespace: namespaceReader(self), Log: e.config.Log,
+	e.server = admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespaces: &policy.Namespaces{Client: self}, Log: e.config.Log,
 		Found: func(results []admission.Result) { hub.ReportPolicy(decisions(results)) }})
 	tasks.Go(func() error { return answer(ctx, config.Address, e.server, e.config.Log) })
 	return func(inForce policy.InForce) {
@@ -196,7 +205,7 @@ func runAdmission(ctx context.Context, config Config) error {
 	}
 	certificates := &admission.Certificates{Secrets: secrets, Hosts: config.Policy.hosts(config.Namespace), Now: time.Now, Log: config.Log}
 	var loaded atomic.Bool
-	server := admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespace: namespaceReader(self), Log: config.Log})
+	server := admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespaces: &policy.Namespaces{Client: self}, Log: config.Log})
 	follower := &policy.Follower{Secrets: secrets, Key: config.Policy.Key, Log: config.Log, Loaded: func(inForce policy.InForce) {
 		server.Use(inForce)
 		loaded.Store(true)
@@ -221,32 +230,15 @@ func answer(ctx context.Context, address string, server *admission.Server, log *
 	return server.Serve(ctx, listener)
 }
 
-func namespaceReader(self *kube.Client) func(context.Context, string) (map[string]any, error) {
-	return func(ctx context.Context, name string) (map[string]any, error) {
-		namespace, err := self.Get(ctx, namespaces, "", name)
-		if err != nil {
-			return nil, err
-		}
-		return namespace.Object, nil
-	}
-}
-
 // decisions are what the hub is told of requests.
 func decisions(results []admission.Result) *linkv1.PolicyReport {
 	report := &linkv1.PolicyReport{}
 	for _, r := range results {
 		object := &linkv1.ObjectId{Group: r.Object.Group, Kind: r.Object.Kind, Namespace: r.Object.Namespace, Name: r.Object.Name}
 		report.Upserts = append(report.Upserts, &linkv1.PolicyResult{
-			Key:  &linkv1.PolicyResultKey{Point: engine.PointAdmission, Object: object, Policy: r.Policy, Id: resultID(r.Finding)},
+			Key:  &linkv1.PolicyResultKey{Point: engine.PointAdmission, Object: object, Policy: r.Policy, Id: r.ID()},
 			Rule: r.Rule, Action: string(r.Action), Result: r.Result, Message: r.Message, File: r.File, Line: int32(r.Line), Exemption: r.Exemption,
 			Time: timestamppb.New(r.Time), Revision: string(r.Revision), User: r.User, Operation: r.Operation})
 	}
 	return report
-}
-
-// resultID tells apart what a policy says of one object.
-func resultID(f engine.Finding) string {
-	sum := fnv.New64a()
-	_, _ = sum.Write([]byte(f.Rule + "\x00" + f.File + "\x00" + strconv.Itoa(f.Line) + "\x00" + f.Message))
-	return hex.EncodeToString(sum.Sum(nil))
 }

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +29,6 @@ const (
 	pathPrefix = "/policies/"
 	// maxRequest is more than an API server takes of an object twice.
 	maxRequest = 8 << 20
-	// reviewerAge is how long time stands still for policies and exemptions.
-	reviewerAge = 2 * time.Second
 	// maxWarning is what API servers show of a warning, maxWarnings how many are worth reading.
 	maxWarning  = 250
 	maxWarnings = 10
@@ -41,8 +38,8 @@ const (
 type Config struct {
 	// Certificate that API servers are shown.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Namespace reads a Namespace, for policies that select by its labels.
-	Namespace func(ctx context.Context, name string) (map[string]any, error)
+	// Namespaces are read for policies that select by their labels.
+	Namespaces *policy.Namespaces
 	// Found is told what policies said against requests, and must not block. Nil is told nothing.
 	Found func([]Result)
 	Now   func() time.Time
@@ -61,15 +58,9 @@ type Result struct {
 
 // Server answers API servers.
 type Server struct {
-	config     Config
-	inForce    atomic.Pointer[policy.InForce]
-	namespaces namespaces
-
-	mu sync.Mutex
-	// reviewer is for inForce, at a time not long ago.
-	reviewer *engine.Reviewer
-	of       *policy.InForce
-	made     time.Time
+	config    Config
+	inForce   atomic.Pointer[policy.InForce]
+	reviewers policy.Reviewers
 }
 
 // NewServer makes a server; it lets all pass until Use.
@@ -77,7 +68,7 @@ func NewServer(config Config) *Server {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Server{config: config, namespaces: namespaces{read: config.Namespace, now: config.Now}}
+	return &Server{config: config, reviewers: policy.Reviewers{Point: engine.PointAdmission, Now: config.Now}}
 }
 
 // Use has the server evaluate these policies from now on. Requests that are under way end with those before.
@@ -133,7 +124,7 @@ func (s *Server) review(ctx context.Context, request *admissionv1.AdmissionReque
 	if err != nil {
 		return nil, err
 	}
-	reviewer, err := s.reviewerFor(inForce)
+	reviewer, err := s.reviewers.For(inForce)
 	if err != nil {
 		return nil, err
 	}
@@ -165,26 +156,11 @@ func (s *Server) prepare(ctx context.Context, request *admissionv1.AdmissionRequ
 		return nil, fmt.Errorf("cannot decode who asks: %w", err)
 	}
 	if request.Namespace != "" && request.Kind.Kind != "Namespace" {
-		if admission.Namespace, err = s.namespaces.get(ctx, request.Namespace); err != nil {
+		if admission.Namespace, err = s.config.Namespaces.Get(ctx, request.Namespace); err != nil {
 			s.config.Log.Debug("cannot read a namespace", "namespace", request.Namespace, "error", err)
 		}
 	}
 	return engine.PrepareAdmission(admission, request.Namespace)
-}
-
-// reviewerFor is a reviewer that is not older than what time-bound verdicts bear.
-func (s *Server) reviewerFor(inForce *policy.InForce) (*engine.Reviewer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.config.Now()
-	if s.of == inForce && now.Sub(s.made) < reviewerAge {
-		return s.reviewer, nil
-	}
-	reviewer, err := inForce.Snapshot.Reviewer(inForce.Cluster, "", engine.PointAdmission, now)
-	if err == nil {
-		s.reviewer, s.of, s.made = reviewer, inForce, now
-	}
-	return reviewer, err
 }
 
 // mine are the findings of policies with a failure policy: two webhooks may ask about one request.

@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"encoding/hex"
 	"fmt"
+	"hash/fnv"
+	"strconv"
 
 	"github.com/periplus-fleet/periplus/api/content"
 	"github.com/periplus-fleet/periplus/api/v1alpha1"
@@ -100,6 +103,13 @@ func (f Finding) Sentence(id content.ObjectID) string {
 		verb = "notes"
 	}
 	return fmt.Sprintf("policy %s %s %s: %s (%s:%d)", f.Policy, verb, id, f.Message, f.File, f.Line)
+}
+
+// ID tells apart what a policy says of one object.
+func (f Finding) ID() string {
+	sum := fnv.New64a()
+	writeAll(sum, f.Rule, f.File, strconv.Itoa(f.Line), f.Message)
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // Denies says whether the finding holds its object back.
