@@ -122,28 +122,23 @@ func tallies(ctx context.Context, from *store.Store, namespace string) (byBundle
 // findings counts the gate's results by policy.
 func (c *Controller) findings(ctx context.Context, namespace string) (map[string]*v1alpha1.PolicyStatus, error) {
 	out := map[string]*v1alpha1.PolicyStatus{}
-	query := store.Query{Namespaces: []string{namespace}, Limit: 1000}
-	for {
-		page, err := c.cfg.Store.ListPolicyResults(ctx, query)
-		if err != nil {
-			return nil, err
+	counts, err := c.cfg.Store.CountPolicyResults(ctx, namespace)
+	for _, row := range counts {
+		if row.Point != engine.PointGate {
+			continue
 		}
-		for _, row := range page.Items {
-			if out[row.Policy] == nil {
-				out[row.Policy] = &v1alpha1.PolicyStatus{}
-			}
-			switch {
-			case row.Result == engine.ResultSkip:
-			case row.Action == string(v1alpha1.PolicyDeny):
-				out[row.Policy].Denied++
-			default:
-				out[row.Policy].Warned++
-			}
+		if out[row.Policy] == nil {
+			out[row.Policy] = &v1alpha1.PolicyStatus{}
 		}
-		if query.Cursor = page.Next; query.Cursor == "" {
-			return out, nil
+		switch {
+		case row.Result == engine.ResultSkip:
+		case row.Action == string(v1alpha1.PolicyDeny):
+			out[row.Policy].Denied += int32(row.Count)
+		default:
+			out[row.Policy].Warned += int32(row.Count)
 		}
 	}
+	return out, err
 }
 
 func tally[K comparable](tallies map[K]*projection.Tally, key K) *projection.Tally {

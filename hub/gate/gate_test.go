@@ -160,7 +160,7 @@ func TestNamespaceOfTheSameRevision(t *testing.T) {
 	}
 	g := gate.New(gate.Config{})
 	for labels, want := range map[string]string{
-		"": "", `"env":"dev"`: "", `"env":"prod","tier":"a"`: "policy no/no denies ConfigMap c: a (c.yaml:1)", `"env":"prod","tier":"b"`: "policy no/no denies ConfigMap c: b (c.yaml:1)",
+		"": "", `"env":"dev"`: "", `"env":"prod","tier":"a"`: "policy no/no denies ConfigMap shop/c: a (c.yaml:1)", `"env":"prod","tier":"b"`: "policy no/no denies ConfigMap shop/c: b (c.yaml:1)",
 	} {
 		req := request(t, s, "c")
 		if labels != "" {

@@ -244,9 +244,9 @@ func (s *Service) ListHistory(ctx context.Context, request *statusv1.ListRequest
 	return response, nil
 }
 
-// ListPolicyResults lists the gate's findings about target revisions.
+// ListPolicyResults lists the gate's findings about target revisions, and agents' about what runs.
 func (s *Service) ListPolicyResults(ctx context.Context, request *statusv1.ListRequest) (*statusv1.ListPolicyResultsResponse, error) {
-	query, err := s.query(ctx, "ListPolicyResults", request, "cluster", "bundle", "policy", "action")
+	query, err := s.query(ctx, "ListPolicyResults", request, "cluster", "bundle", "policy", "action", "result", "point", "kind")
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +264,7 @@ func (s *Service) ListPolicyResults(ctx context.Context, request *statusv1.ListR
 func policyView(row store.PolicyResultRow) *statusv1.PolicyResult {
 	return &statusv1.PolicyResult{Namespace: row.Namespace, Cluster: row.Cluster, Bundle: string(row.Bundle), Policy: row.Policy,
 		Action: row.Action, Result: row.Result, Object: row.Object.String(), Message: row.Message, Source: row.Source,
-		PolicySource: row.PolicySource, Exemption: row.Exemption}
+		PolicySource: row.PolicySource, Exemption: row.Exemption, Point: row.Point, Revision: row.Revision, Time: stamp(row.Time)}
 }
 
 // ListAudit lists imperative acts, newest first.

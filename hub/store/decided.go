@@ -10,6 +10,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/periplus-fleet/periplus/hub/delivery"
+	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 // writeRows bounds how many rows one statement writes: databases bound how many values it may have.
@@ -127,7 +128,7 @@ func policyRows(of *deliveryRow, results []delivery.PolicyResult) []*policyRow {
 		rows[i] = &policyRow{ClusterUID: of.ClusterUID, Bundle: of.Bundle, Namespace: of.Namespace, Cluster: of.Cluster,
 			Policy: r.Policy, Action: r.Action, Result: r.Result, ObjectGroup: r.Object.Group, Kind: r.Object.Kind,
 			ObjectNamespace: r.Object.Namespace, Name: r.Object.Name, Message: r.Message, Source: r.Source,
-			PolicySource: r.PolicySource, Exemption: r.Exemption}
+			PolicySource: r.PolicySource, Exemption: r.Exemption, Point: engine.PointGate}
 	}
 	return rows
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -41,6 +42,10 @@ type PolicyResultRow struct {
 	Namespace string
 	Cluster   string
 	Bundle    delivery.Key
+	// Point at which it was found: gate or audit. Revision of the policies and Time are known of what agents found.
+	Point    string
+	Revision string
+	Time     time.Time
 }
 
 // listing says what a list may be asked.
@@ -69,7 +74,8 @@ var (
 			"state": {"state", "cluster", "bundle", "cluster_uid"}}}
 	objectList = listing{filters: map[string]string{"cluster": "cluster", "bundle": "bundle", "state": "state", "kind": "kind"}, own: "object",
 		sorts: map[string][]string{"object": {"cluster_uid", "bundle", "object_group", "kind", "object_namespace", "name"}}}
-	policyList = listing{filters: map[string]string{"cluster": "cluster", "bundle": "bundle", "policy": "policy", "action": "action", "result": "result"}, own: "id",
+	policyList = listing{filters: map[string]string{"cluster": "cluster", "bundle": "bundle", "policy": "policy", "action": "action", "result": "result",
+		"point": "point", "kind": "kind"}, own: "id",
 		sorts: map[string][]string{"id": {"id"}}}
 	historyList = listing{filters: map[string]string{"cluster": "cluster", "bundle": "bundle", "type": "type"}, own: "time", newest: true,
 		sorts: map[string][]string{"time": {"id"}}}
@@ -272,10 +278,10 @@ func (s *Store) ListObjects(ctx context.Context, q Query) (Page[delivery.Object]
 	})
 }
 
-// ListPolicyResults filters by cluster, bundle, policy, action and result.
+// ListPolicyResults lists what the gate found, and agents; it filters by cluster, bundle, policy, action, result, point and kind.
 func (s *Store) ListPolicyResults(ctx context.Context, q Query) (Page[PolicyResultRow], error) {
 	return list(ctx, s.reader, policyList, q, func(r *policyRow, _ string) any { return r.ID }, func(r *policyRow) (PolicyResultRow, error) {
-		return PolicyResultRow{Namespace: r.Namespace, Cluster: r.Cluster, Bundle: delivery.Key(r.Bundle), PolicyResult: delivery.PolicyResult{
+		return PolicyResultRow{Namespace: r.Namespace, Cluster: r.Cluster, Bundle: delivery.Key(r.Bundle), Point: r.Point, Revision: r.Revision, Time: fromMicros(r.Time), PolicyResult: delivery.PolicyResult{
 			Policy: r.Policy, Action: r.Action, Result: r.Result, Message: r.Message, Source: r.Source, PolicySource: r.PolicySource,
 			Exemption: r.Exemption, Object: content.ObjectID{Group: r.ObjectGroup, Kind: r.Kind, Namespace: r.ObjectNamespace, Name: r.Name}}}, nil
 	})

@@ -44,6 +44,9 @@ func (s *Store) Report(ctx context.Context, uid string, session, sequence uint64
 				return err
 			}
 		}
+		if err := s.reportPolicy(ctx, tx, row, report.GetPolicy()); err != nil {
+			return err
+		}
 		for _, bundle := range report.GetRemoved() {
 			if err := s.reportRemoved(ctx, tx, row, bundle); err != nil {
 				return err

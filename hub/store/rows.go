@@ -56,6 +56,7 @@ type clusterRow struct {
 	APIVersions        string `bun:"api_versions"`
 	Nodes              int32
 	PolicyPoints       string
+	PolicyProblems     string
 	RevokedBefore      int64
 }
 
@@ -243,6 +244,11 @@ type policyRow struct {
 	Source          string
 	PolicySource    string
 	Exemption       string
+	// Point at which it was found; Finding, Revision and Time are those of an agent's.
+	Point    string
+	Finding  string
+	Revision string
+	Time     int64
 }
 
 type historyRow struct {

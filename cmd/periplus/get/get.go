@@ -21,6 +21,7 @@ const page = 500
 
 type flags struct {
 	cluster, bundle, state, sort string
+	point, policy                string
 	all                          bool
 	limit                        int
 }
@@ -32,7 +33,9 @@ type list struct {
 	path    string
 	header  []string
 	filters func(flags) []string
-	empty   string
+	// points says that it is filtered by point and policy too.
+	points bool
+	empty  string
 	// response makes an empty answer; rows reads one.
 	response func() proto.Message
 	rows     func(proto.Message, time.Time) ([][]string, string)
@@ -87,6 +90,10 @@ func listCommand(env client.Env, item list, now func() time.Time) *cobra.Command
 		cmd.Flags().StringVarP(&f.cluster, "cluster", "c", "", "only of this cluster")
 		cmd.Flags().StringVarP(&f.bundle, "bundle", "b", "", "only of this bundle")
 		cmd.Flags().StringVar(&f.state, "state", "", "only in this state")
+	}
+	if item.points {
+		cmd.Flags().StringVar(&f.point, "point", "", "only found at this point: gate or audit")
+		cmd.Flags().StringVar(&f.policy, "policy", "", "only by this policy")
 	}
 	return cmd
 }

@@ -31,7 +31,7 @@ func rowsOf[T any, A answer[T]](row func(T, time.Time) []string) func(proto.Mess
 func pairFilters(stateField string) func(flags) []string {
 	return func(f flags) []string {
 		var out []string
-		for field, value := range map[string]string{"cluster": f.cluster, "bundle": f.bundle, stateField: f.state} {
+		for field, value := range map[string]string{"cluster": f.cluster, "bundle": f.bundle, stateField: f.state, "point": f.point, "policy": f.policy} {
 			if value != "" {
 				out = append(out, field+"="+value)
 			}
@@ -92,16 +92,17 @@ func lists() []list {
 				return []string{d.GetCluster(), d.GetBundle(), d.GetState(), fmt.Sprintf("%d/%d", d.GetCounts().GetReady(), d.GetCounts().GetObjects()),
 					output.Short(d.GetAssignedRevision()), output.Short(d.GetAssignedCommit()), output.Dash(d.GetMessage())}
 			})},
-		{names: []string{"policyresults", "policies", "policy"}, short: "What policy says of the target revisions", path: "policyresults", filters: pairFilters("action"),
-			header:   []string{"CLUSTER", "BUNDLE", "POLICY", "ACTION", "RESULT", "OBJECT", "SOURCE", "MESSAGE"},
-			empty:    "No findings: every target revision passes every policy.",
+		{names: []string{"policyresults", "policies", "policy"}, short: "What policy says of target revisions, and of what runs", path: "policyresults", filters: pairFilters("action"), points: true,
+			header:   []string{"CLUSTER", "POINT", "BUNDLE", "POLICY", "ACTION", "RESULT", "OBJECT", "SOURCE", "MESSAGE"},
+			empty:    "No findings: every target revision, and all that was audited, passes every policy.",
 			response: func() proto.Message { return &statusv1.ListPolicyResultsResponse{} },
 			join: func(into, from proto.Message) {
 				a, b := into.(*statusv1.ListPolicyResultsResponse), from.(*statusv1.ListPolicyResultsResponse)
 				a.Items, a.Total = append(a.Items, b.GetItems()...), b.GetTotal()
 			},
 			rows: rowsOf[*statusv1.PolicyResult, *statusv1.ListPolicyResultsResponse](func(r *statusv1.PolicyResult, _ time.Time) []string {
-				return []string{r.GetCluster(), r.GetBundle(), r.GetPolicy(), r.GetAction(), r.GetResult(), r.GetObject(), output.Dash(r.GetSource()), r.GetMessage()}
+				return []string{r.GetCluster(), r.GetPoint(), output.Dash(r.GetBundle()), r.GetPolicy(), r.GetAction(), r.GetResult(), r.GetObject(),
+					output.Dash(r.GetSource()), r.GetMessage()}
 			})},
 		{names: []string{"holds", "hold"}, short: "What waits for a person's word", path: "holds",
 			header:   []string{"KIND", "CLUSTER", "BUNDLE", "OBJECTS", "ID", "MESSAGE"},

@@ -53,7 +53,7 @@ func everyPoint(ctx context.Context, w *world) error {
 	}
 	if err == nil {
 		err = eventually(ctx, "audit finds what is older than the policy", func() error {
-			out, err := w.periplus(ctx, "policy", "results", "--cluster", name, "--point", "audit")
+			out, err := w.periplus(ctx, "get", "policyresults", "--cluster", name, "--point", "audit")
 			if want := "ConfigMap " + namespace + "/older"; err == nil && !strings.Contains(out, want) {
 				err = fmt.Errorf("no %q in:\n%s", want, out)
 			}

@@ -2859,18 +2859,22 @@ func (x *ListHistoryResponse) GetTotal() int64 {
 }
 
 type PolicyResult struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Namespace     string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
-	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
-	Bundle        string                 `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
-	Policy        string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
-	Action        string                 `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
-	Result        string                 `protobuf:"bytes,6,opt,name=result,proto3" json:"result,omitempty"`
-	Object        string                 `protobuf:"bytes,7,opt,name=object,proto3" json:"object,omitempty"`
-	Message       string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
-	Source        string                 `protobuf:"bytes,9,opt,name=source,proto3" json:"source,omitempty"`
-	PolicySource  string                 `protobuf:"bytes,10,opt,name=policy_source,json=policySource,proto3" json:"policy_source,omitempty"`
-	Exemption     string                 `protobuf:"bytes,11,opt,name=exemption,proto3" json:"exemption,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Namespace    string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Cluster      string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Bundle       string                 `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Policy       string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	Action       string                 `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
+	Result       string                 `protobuf:"bytes,6,opt,name=result,proto3" json:"result,omitempty"`
+	Object       string                 `protobuf:"bytes,7,opt,name=object,proto3" json:"object,omitempty"`
+	Message      string                 `protobuf:"bytes,8,opt,name=message,proto3" json:"message,omitempty"`
+	Source       string                 `protobuf:"bytes,9,opt,name=source,proto3" json:"source,omitempty"`
+	PolicySource string                 `protobuf:"bytes,10,opt,name=policy_source,json=policySource,proto3" json:"policy_source,omitempty"`
+	Exemption    string                 `protobuf:"bytes,11,opt,name=exemption,proto3" json:"exemption,omitempty"`
+	// gate, or audit for what an agent found in its cluster; there, bundle is empty and revision is that of the policies.
+	Point         string                 `protobuf:"bytes,12,opt,name=point,proto3" json:"point,omitempty"`
+	Revision      string                 `protobuf:"bytes,13,opt,name=revision,proto3" json:"revision,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2980,6 +2984,27 @@ func (x *PolicyResult) GetExemption() string {
 		return x.Exemption
 	}
 	return ""
+}
+
+func (x *PolicyResult) GetPoint() string {
+	if x != nil {
+		return x.Point
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+func (x *PolicyResult) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
 }
 
 type ListPolicyResultsResponse struct {
@@ -4727,7 +4752,7 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x13ListHistoryResponse\x12/\n" +
 	"\x05items\x18\x01 \x03(\v2\x19.periplus.status.v1.EventR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x03R\x05total\"\xb3\x02\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\"\x95\x03\n" +
 	"\fPolicyResult\x12\x1c\n" +
 	"\tnamespace\x18\x01 \x01(\tR\tnamespace\x12\x18\n" +
 	"\acluster\x18\x02 \x01(\tR\acluster\x12\x16\n" +
@@ -4740,7 +4765,10 @@ const file_periplus_status_v1_status_proto_rawDesc = "" +
 	"\x06source\x18\t \x01(\tR\x06source\x12#\n" +
 	"\rpolicy_source\x18\n" +
 	" \x01(\tR\fpolicySource\x12\x1c\n" +
-	"\texemption\x18\v \x01(\tR\texemption\"}\n" +
+	"\texemption\x18\v \x01(\tR\texemption\x12\x14\n" +
+	"\x05point\x18\f \x01(\tR\x05point\x12\x1a\n" +
+	"\brevision\x18\r \x01(\tR\brevision\x12.\n" +
+	"\x04time\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"}\n" +
 	"\x19ListPolicyResultsResponse\x126\n" +
 	"\x05items\x18\x01 \x03(\v2 .periplus.status.v1.PolicyResultR\x05items\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\tR\x04next\x12\x14\n" +
@@ -5004,84 +5032,85 @@ var file_periplus_status_v1_status_proto_depIdxs = []int32{
 	32, // 37: periplus.status.v1.ListObjectsResponse.items:type_name -> periplus.status.v1.Object
 	62, // 38: periplus.status.v1.Event.time:type_name -> google.protobuf.Timestamp
 	34, // 39: periplus.status.v1.ListHistoryResponse.items:type_name -> periplus.status.v1.Event
-	36, // 40: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
-	62, // 41: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
-	62, // 42: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	40, // 43: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
-	46, // 44: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
-	50, // 45: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
-	62, // 46: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	51, // 47: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
-	55, // 48: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
-	54, // 49: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
-	62, // 50: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
-	0,  // 51: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
-	1,  // 52: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
-	1,  // 53: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
-	0,  // 54: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
-	1,  // 55: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
-	0,  // 56: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
-	1,  // 57: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
-	0,  // 58: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
-	2,  // 59: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
-	3,  // 60: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
-	4,  // 61: periplus.status.v1.Fleet.GetLiveObject:input_type -> periplus.status.v1.LiveRequest
-	4,  // 62: periplus.status.v1.Fleet.DiffLive:input_type -> periplus.status.v1.LiveRequest
-	4,  // 63: periplus.status.v1.Fleet.GetLiveTree:input_type -> periplus.status.v1.LiveRequest
-	4,  // 64: periplus.status.v1.Fleet.ListLiveEvents:input_type -> periplus.status.v1.LiveRequest
-	4,  // 65: periplus.status.v1.Fleet.ExplainLive:input_type -> periplus.status.v1.LiveRequest
-	5,  // 66: periplus.status.v1.Fleet.StreamLogs:input_type -> periplus.status.v1.LogsRequest
-	2,  // 67: periplus.status.v1.Fleet.AbortDelivery:input_type -> periplus.status.v1.PairRequest
-	0,  // 68: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
-	0,  // 69: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
-	38, // 70: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
-	0,  // 71: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
-	1,  // 72: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
-	1,  // 73: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
-	44, // 74: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
-	0,  // 75: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
-	48, // 76: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
-	48, // 77: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
-	0,  // 78: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
-	53, // 79: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
-	57, // 80: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
-	58, // 81: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
-	22, // 82: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
-	21, // 83: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
-	23, // 84: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
-	26, // 85: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
-	24, // 86: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
-	28, // 87: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
-	27, // 88: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
-	31, // 89: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
-	29, // 90: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
-	33, // 91: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
-	7,  // 92: periplus.status.v1.Fleet.GetLiveObject:output_type -> periplus.status.v1.LiveObject
-	8,  // 93: periplus.status.v1.Fleet.DiffLive:output_type -> periplus.status.v1.LiveDiffs
-	10, // 94: periplus.status.v1.Fleet.GetLiveTree:output_type -> periplus.status.v1.LiveTree
-	12, // 95: periplus.status.v1.Fleet.ListLiveEvents:output_type -> periplus.status.v1.LiveEvents
-	14, // 96: periplus.status.v1.Fleet.ExplainLive:output_type -> periplus.status.v1.LiveFindings
-	16, // 97: periplus.status.v1.Fleet.StreamLogs:output_type -> periplus.status.v1.LogLines
-	18, // 98: periplus.status.v1.Fleet.AbortDelivery:output_type -> periplus.status.v1.AbortDeliveryResponse
-	35, // 99: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
-	37, // 100: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
-	39, // 101: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
-	41, // 102: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
-	42, // 103: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
-	43, // 104: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
-	45, // 105: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
-	47, // 106: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
-	49, // 107: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
-	49, // 108: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
-	52, // 109: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
-	56, // 110: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
-	54, // 111: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.Plugin
-	59, // 112: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
-	82, // [82:113] is the sub-list for method output_type
-	51, // [51:82] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	62, // 40: periplus.status.v1.PolicyResult.time:type_name -> google.protobuf.Timestamp
+	36, // 41: periplus.status.v1.ListPolicyResultsResponse.items:type_name -> periplus.status.v1.PolicyResult
+	62, // 42: periplus.status.v1.CreateJoinTokenResponse.expires:type_name -> google.protobuf.Timestamp
+	62, // 43: periplus.status.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	40, // 44: periplus.status.v1.ListJoinTokensResponse.items:type_name -> periplus.status.v1.JoinToken
+	46, // 45: periplus.status.v1.ListHoldsResponse.items:type_name -> periplus.status.v1.Hold
+	50, // 46: periplus.status.v1.RecoverPlanResponse.clusters:type_name -> periplus.status.v1.RecoverCluster
+	62, // 47: periplus.status.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	51, // 48: periplus.status.v1.ListAuditResponse.items:type_name -> periplus.status.v1.AuditRecord
+	55, // 49: periplus.status.v1.Plugin.conditions:type_name -> periplus.status.v1.PluginCondition
+	54, // 50: periplus.status.v1.ListPluginsResponse.items:type_name -> periplus.status.v1.Plugin
+	62, // 51: periplus.status.v1.ListPluginsResponse.reported:type_name -> google.protobuf.Timestamp
+	0,  // 52: periplus.status.v1.Fleet.ListRepos:input_type -> periplus.status.v1.ListRequest
+	1,  // 53: periplus.status.v1.Fleet.GetRepo:input_type -> periplus.status.v1.GetRequest
+	1,  // 54: periplus.status.v1.Fleet.SyncRepo:input_type -> periplus.status.v1.GetRequest
+	0,  // 55: periplus.status.v1.Fleet.ListClusters:input_type -> periplus.status.v1.ListRequest
+	1,  // 56: periplus.status.v1.Fleet.GetCluster:input_type -> periplus.status.v1.GetRequest
+	0,  // 57: periplus.status.v1.Fleet.ListBundles:input_type -> periplus.status.v1.ListRequest
+	1,  // 58: periplus.status.v1.Fleet.GetBundle:input_type -> periplus.status.v1.GetRequest
+	0,  // 59: periplus.status.v1.Fleet.ListDeliveries:input_type -> periplus.status.v1.ListRequest
+	2,  // 60: periplus.status.v1.Fleet.GetDelivery:input_type -> periplus.status.v1.PairRequest
+	3,  // 61: periplus.status.v1.Fleet.ListObjects:input_type -> periplus.status.v1.PairListRequest
+	4,  // 62: periplus.status.v1.Fleet.GetLiveObject:input_type -> periplus.status.v1.LiveRequest
+	4,  // 63: periplus.status.v1.Fleet.DiffLive:input_type -> periplus.status.v1.LiveRequest
+	4,  // 64: periplus.status.v1.Fleet.GetLiveTree:input_type -> periplus.status.v1.LiveRequest
+	4,  // 65: periplus.status.v1.Fleet.ListLiveEvents:input_type -> periplus.status.v1.LiveRequest
+	4,  // 66: periplus.status.v1.Fleet.ExplainLive:input_type -> periplus.status.v1.LiveRequest
+	5,  // 67: periplus.status.v1.Fleet.StreamLogs:input_type -> periplus.status.v1.LogsRequest
+	2,  // 68: periplus.status.v1.Fleet.AbortDelivery:input_type -> periplus.status.v1.PairRequest
+	0,  // 69: periplus.status.v1.Fleet.ListHistory:input_type -> periplus.status.v1.ListRequest
+	0,  // 70: periplus.status.v1.Fleet.ListPolicyResults:input_type -> periplus.status.v1.ListRequest
+	38, // 71: periplus.status.v1.Fleet.CreateJoinToken:input_type -> periplus.status.v1.CreateJoinTokenRequest
+	0,  // 72: periplus.status.v1.Fleet.ListJoinTokens:input_type -> periplus.status.v1.ListRequest
+	1,  // 73: periplus.status.v1.Fleet.RevokeJoinToken:input_type -> periplus.status.v1.GetRequest
+	1,  // 74: periplus.status.v1.Fleet.RevokeCluster:input_type -> periplus.status.v1.GetRequest
+	44, // 75: periplus.status.v1.Fleet.Confirm:input_type -> periplus.status.v1.ConfirmRequest
+	0,  // 76: periplus.status.v1.Fleet.ListHolds:input_type -> periplus.status.v1.ListRequest
+	48, // 77: periplus.status.v1.Fleet.RecoverPlan:input_type -> periplus.status.v1.RecoverRequest
+	48, // 78: periplus.status.v1.Fleet.Recover:input_type -> periplus.status.v1.RecoverRequest
+	0,  // 79: periplus.status.v1.Fleet.ListAudit:input_type -> periplus.status.v1.ListRequest
+	53, // 80: periplus.status.v1.Fleet.ListPlugins:input_type -> periplus.status.v1.ListPluginsRequest
+	57, // 81: periplus.status.v1.Fleet.CheckPlugin:input_type -> periplus.status.v1.CheckPluginRequest
+	58, // 82: periplus.status.v1.Fleet.GetVersion:input_type -> periplus.status.v1.GetVersionRequest
+	22, // 83: periplus.status.v1.Fleet.ListRepos:output_type -> periplus.status.v1.ListReposResponse
+	21, // 84: periplus.status.v1.Fleet.GetRepo:output_type -> periplus.status.v1.Repo
+	23, // 85: periplus.status.v1.Fleet.SyncRepo:output_type -> periplus.status.v1.SyncRepoResponse
+	26, // 86: periplus.status.v1.Fleet.ListClusters:output_type -> periplus.status.v1.ListClustersResponse
+	24, // 87: periplus.status.v1.Fleet.GetCluster:output_type -> periplus.status.v1.Cluster
+	28, // 88: periplus.status.v1.Fleet.ListBundles:output_type -> periplus.status.v1.ListBundlesResponse
+	27, // 89: periplus.status.v1.Fleet.GetBundle:output_type -> periplus.status.v1.Bundle
+	31, // 90: periplus.status.v1.Fleet.ListDeliveries:output_type -> periplus.status.v1.ListDeliveriesResponse
+	29, // 91: periplus.status.v1.Fleet.GetDelivery:output_type -> periplus.status.v1.Delivery
+	33, // 92: periplus.status.v1.Fleet.ListObjects:output_type -> periplus.status.v1.ListObjectsResponse
+	7,  // 93: periplus.status.v1.Fleet.GetLiveObject:output_type -> periplus.status.v1.LiveObject
+	8,  // 94: periplus.status.v1.Fleet.DiffLive:output_type -> periplus.status.v1.LiveDiffs
+	10, // 95: periplus.status.v1.Fleet.GetLiveTree:output_type -> periplus.status.v1.LiveTree
+	12, // 96: periplus.status.v1.Fleet.ListLiveEvents:output_type -> periplus.status.v1.LiveEvents
+	14, // 97: periplus.status.v1.Fleet.ExplainLive:output_type -> periplus.status.v1.LiveFindings
+	16, // 98: periplus.status.v1.Fleet.StreamLogs:output_type -> periplus.status.v1.LogLines
+	18, // 99: periplus.status.v1.Fleet.AbortDelivery:output_type -> periplus.status.v1.AbortDeliveryResponse
+	35, // 100: periplus.status.v1.Fleet.ListHistory:output_type -> periplus.status.v1.ListHistoryResponse
+	37, // 101: periplus.status.v1.Fleet.ListPolicyResults:output_type -> periplus.status.v1.ListPolicyResultsResponse
+	39, // 102: periplus.status.v1.Fleet.CreateJoinToken:output_type -> periplus.status.v1.CreateJoinTokenResponse
+	41, // 103: periplus.status.v1.Fleet.ListJoinTokens:output_type -> periplus.status.v1.ListJoinTokensResponse
+	42, // 104: periplus.status.v1.Fleet.RevokeJoinToken:output_type -> periplus.status.v1.RevokeJoinTokenResponse
+	43, // 105: periplus.status.v1.Fleet.RevokeCluster:output_type -> periplus.status.v1.RevokeClusterResponse
+	45, // 106: periplus.status.v1.Fleet.Confirm:output_type -> periplus.status.v1.ConfirmResponse
+	47, // 107: periplus.status.v1.Fleet.ListHolds:output_type -> periplus.status.v1.ListHoldsResponse
+	49, // 108: periplus.status.v1.Fleet.RecoverPlan:output_type -> periplus.status.v1.RecoverPlanResponse
+	49, // 109: periplus.status.v1.Fleet.Recover:output_type -> periplus.status.v1.RecoverPlanResponse
+	52, // 110: periplus.status.v1.Fleet.ListAudit:output_type -> periplus.status.v1.ListAuditResponse
+	56, // 111: periplus.status.v1.Fleet.ListPlugins:output_type -> periplus.status.v1.ListPluginsResponse
+	54, // 112: periplus.status.v1.Fleet.CheckPlugin:output_type -> periplus.status.v1.Plugin
+	59, // 113: periplus.status.v1.Fleet.GetVersion:output_type -> periplus.status.v1.Version
+	83, // [83:114] is the sub-list for method output_type
+	52, // [52:83] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_periplus_status_v1_status_proto_init() }

@@ -107,7 +107,8 @@ type FleetClient interface {
 	AbortDelivery(ctx context.Context, in *PairRequest, opts ...grpc.CallOption) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
-	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
+	// What policy says of target revisions, and of what runs in clusters whose agents audit. resource policyresults, verb list.
+	// Filters: cluster, bundle, policy, action, result, point, kind.
 	ListPolicyResults(ctx context.Context, in *ListRequest, opts ...grpc.CallOption) (*ListPolicyResultsResponse, error)
 	// Makes a join token, which is shown once. resource jointokens, verb create.
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest, opts ...grpc.CallOption) (*CreateJoinTokenResponse, error)
@@ -513,7 +514,8 @@ type FleetServer interface {
 	AbortDelivery(context.Context, *PairRequest) (*AbortDeliveryResponse, error)
 	// What happened, newest first. resource history, verb list. Filters: cluster, bundle, type.
 	ListHistory(context.Context, *ListRequest) (*ListHistoryResponse, error)
-	// What policy says of target revisions. resource policyresults, verb list. Filters: cluster, bundle, policy, action.
+	// What policy says of target revisions, and of what runs in clusters whose agents audit. resource policyresults, verb list.
+	// Filters: cluster, bundle, policy, action, result, point, kind.
 	ListPolicyResults(context.Context, *ListRequest) (*ListPolicyResultsResponse, error)
 	// Makes a join token, which is shown once. resource jointokens, verb create.
 	CreateJoinToken(context.Context, *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
