@@ -42,9 +42,6 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - --admission-exclude={{ . }}
 {{- end }}
 {{- end }}
-{{- if and .Values.policy.audit.enabled .Values.policy.audit.reports }}
-- --audit-reports
-{{- end }}
 {{- end }}
 
 {{/* What the admission Deployment selects. */}}
