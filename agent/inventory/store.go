@@ -21,8 +21,8 @@ import (
 
 const (
 	formatVersion = 1
-	// shardRecords is about half of what a Secret can hold.
-	shardRecords = 2000
+	// shardRecords is far below what a Secret can hold, so that a change of one object writes little.
+	shardRecords = 500
 	// bundleAnnotation of a Secret says whose inventory it holds, to people.
 	bundleAnnotation = "fleet.periplus.dev/bundle"
 )
@@ -35,10 +35,16 @@ type shard struct {
 	Revision  content.Digest `json:"revision,omitempty"`
 	DependsOn []string       `json:"dependsOn,omitempty"`
 	Records   []Record       `json:"records"`
+	// Tail says that this is not the first shard, in which alone stands what is the bundle's and no record's: a new
+	// revision with one changed object writes two shards, however many there are.
+	Tail bool `json:"tail,omitempty"`
 	// Hooks stand in the first shard alone.
 	Hooks *Hooks `json:"hooks,omitempty"`
 	Fate  *Fate  `json:"fate,omitempty"`
 }
+
+// shards are Secrets by name, with a hash of the content that was written or read last.
+type shards map[string][sha256.Size]byte
 
 // Store holds all inventories, in memory and in the cluster.
 type Store struct {
@@ -48,27 +54,27 @@ type Store struct {
 	bundles map[string]Inventory
 	// owners by identity: the first bundle that wrote an object down has it until it lets go.
 	owners map[content.ObjectID]string
-	// shards that each bundle has in the cluster.
-	shards map[string]map[string]bool
+	// shards that each bundle has in the cluster, each with a hash of what it holds.
+	shards map[string]shards
 	// unreadable says which Secrets were no inventory when the store was opened, and why.
 	unreadable []error
 }
 
 // Open reads every inventory. Shards of two sizes, left by a crash, are joined: what was written down is never lost.
 func Open(ctx context.Context, secrets *kube.Secrets) (*Store, error) {
-	s := &Store{secrets: secrets, bundles: map[string]Inventory{}, owners: map[content.ObjectID]string{}, shards: map[string]map[string]bool{}}
+	s := &Store{secrets: secrets, bundles: map[string]Inventory{}, owners: map[content.ObjectID]string{}, shards: map[string]shards{}}
 	list, err := secrets.List(ctx, "inventory")
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the inventory: %w", err)
 	}
 	for _, secret := range list {
-		part, err := decode(secret.Data["records"])
+		part, sum, err := decode(secret.Data["records"])
 		if err != nil {
 			// What it held stays in the cluster: it is taken up again as the bundle is applied, and never removed unasked.
 			s.unreadable = append(s.unreadable, fmt.Errorf("cannot read the inventory of bundle %q in Secret %q: %w", secret.Annotations[bundleAnnotation], secret.Name, err))
 			continue
 		}
-		s.join(secret.Name, part)
+		s.join(secret.Name, part, sum)
 	}
 	for bundle, inventory := range s.bundles {
 		for id := range inventory.Records {
@@ -80,32 +86,33 @@ func Open(ctx context.Context, secrets *kube.Secrets) (*Store, error) {
 	return s, nil
 }
 
-func decode(data []byte) (shard, error) {
+func decode(data []byte) (part shard, sum [sha256.Size]byte, err error) {
 	raw, err := desired.Decompress(data)
 	if err != nil {
-		return shard{}, err
+		return shard{}, sum, err
 	}
-	var part shard
 	if err := json.Unmarshal(raw, &part); err != nil {
-		return shard{}, fmt.Errorf("cannot decode it: %w", err)
+		return shard{}, sum, fmt.Errorf("cannot decode it: %w", err)
 	}
 	if part.Version < 1 || part.Version > formatVersion || part.Bundle == "" {
-		return shard{}, fmt.Errorf("its version is %d, this agent knows %d", part.Version, formatVersion)
+		return shard{}, sum, fmt.Errorf("its version is %d, this agent knows %d", part.Version, formatVersion)
 	}
-	return part, nil
+	return part, sha256.Sum256(raw), nil
 }
 
 // Unreadable says what of the inventories could not be read when the store was opened.
 func (s *Store) Unreadable() []error { return s.unreadable }
 
-func (s *Store) join(name string, part shard) {
+func (s *Store) join(name string, part shard, sum [sha256.Size]byte) {
 	inventory, ok := s.bundles[part.Bundle]
 	if !ok {
 		inventory = Inventory{Bundle: part.Bundle}.Clone()
-		s.shards[part.Bundle] = map[string]bool{}
+		s.shards[part.Bundle] = shards{}
 	}
-	s.shards[part.Bundle][name] = true
-	inventory.Account, inventory.Revision, inventory.DependsOn = part.Account, part.Revision, part.DependsOn
+	s.shards[part.Bundle][name] = sum
+	if !part.Tail {
+		inventory.Account, inventory.Revision, inventory.DependsOn = part.Account, part.Revision, part.DependsOn
+	}
 	if part.Fate != nil {
 		inventory.Fate = *part.Fate
 	}
@@ -231,7 +238,7 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 	if exists && !current.Hooks.Equal(next.Hooks) {
 		next.Hooks.Change = current.Hooks.Change + 1
 	}
-	written := map[string]bool{}
+	written := shards{}
 	if !gone {
 		var err error
 		if written, err = s.write(ctx, next, had); err != nil {
@@ -239,7 +246,7 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 		}
 	}
 	for name := range had {
-		if !written[name] {
+		if _, stays := written[name]; !stays {
 			if err := s.secrets.Delete(ctx, name); err != nil {
 				return fmt.Errorf("cannot remove the inventory in Secret %q: %w", name, err)
 			}
@@ -266,48 +273,81 @@ func (s *Store) Save(ctx context.Context, next Inventory) error {
 	return nil
 }
 
-func (s *Store) write(ctx context.Context, inventory Inventory, had map[string]bool) (map[string]bool, error) {
-	count := uint32(1)
-	for int(count)*shardRecords < len(inventory.Records) {
-		count *= 2
-	}
-	parts := make([]shard, count)
-	for i := range parts {
-		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Account: inventory.Account, Revision: inventory.Revision, DependsOn: inventory.DependsOn}
-	}
-	if inventory.Fate != (Fate{}) {
-		parts[0].Fate = &inventory.Fate
-	}
-	if !inventory.Hooks.Equal(Hooks{}) {
-		parts[0].Hooks = &inventory.Hooks
-	}
-	for _, record := range inventory.Sorted() {
-		hash := fnv.New32a()
-		_, _ = hash.Write([]byte(record.String()))
-		part := &parts[hash.Sum32()%count]
-		part.Records = append(part.Records, record)
-	}
-	written := map[string]bool{}
-	for i, part := range parts {
+// write brings the shards of an inventory to the cluster, those alone that changed. The first comes last: the revision
+// that it names was applied whole, as all the records say that are in the cluster then.
+func (s *Store) write(ctx context.Context, inventory Inventory, had shards) (shards, error) {
+	written := shards{}
+	parts := split(inventory)
+	for i, part := range slices.Backward(parts) {
 		raw, err := json.Marshal(part)
 		if err != nil {
 			return nil, fmt.Errorf("cannot encode the inventory of %q: %w", inventory.Bundle, err)
 		}
-		data, err := desired.Compress(raw)
-		if err != nil {
-			return nil, err
+		name, sum := shardName(inventory.Bundle, len(parts), i), sha256.Sum256(raw)
+		before, exists := had[name]
+		if !exists || before != sum {
+			if err := s.put(ctx, inventory.Bundle, name, raw, exists); err != nil {
+				return nil, err
+			}
+			s.wrote(inventory.Bundle, name, sum)
 		}
-		secret := &corev1.Secret{ObjectMeta: s.secrets.Own(shardName(inventory.Bundle, count, i), "inventory"), Data: map[string][]byte{"records": data}}
-		secret.Annotations = map[string]string{bundleAnnotation: inventory.Bundle}
-		if err := s.secrets.Put(ctx, secret, had[secret.Name]); err != nil {
-			return nil, fmt.Errorf("cannot write the inventory of %q: %w", inventory.Bundle, err)
-		}
-		written[secret.Name] = true
+		written[name] = sum
 	}
 	return written, nil
 }
 
-func shardName(bundle string, count uint32, i int) string {
+// wrote remembers a shard at once: when a later one of the same inventory fails, it is known what the cluster has.
+func (s *Store) wrote(bundle, name string, sum [sha256.Size]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shards[bundle] == nil {
+		s.shards[bundle] = shards{}
+	}
+	s.shards[bundle][name] = sum
+}
+
+func (s *Store) put(ctx context.Context, bundle, name string, raw []byte, exists bool) error {
+	data, err := desired.Compress(raw)
+	if err != nil {
+		return err
+	}
+	secret := &corev1.Secret{ObjectMeta: s.secrets.Own(name, "inventory"), Data: map[string][]byte{"records": data}}
+	secret.Annotations = map[string]string{bundleAnnotation: bundle}
+	if err := s.secrets.Put(ctx, secret, exists); err != nil {
+		return fmt.Errorf("cannot write the inventory of %q: %w", bundle, err)
+	}
+	return nil
+}
+
+// split spreads the records of an inventory over shards by a hash of their identity, so that each stays in its shard
+// while the number of shards, a power of two, is the same.
+func split(inventory Inventory) []shard {
+	count := 1
+	for count*shardRecords < len(inventory.Records) {
+		count *= 2
+	}
+	parts := make([]shard, count)
+	for i := range parts {
+		parts[i] = shard{Version: formatVersion, Bundle: inventory.Bundle, Tail: i > 0}
+	}
+	first := &parts[0]
+	first.Account, first.Revision, first.DependsOn = inventory.Account, inventory.Revision, inventory.DependsOn
+	if inventory.Fate != (Fate{}) {
+		first.Fate = &inventory.Fate
+	}
+	if !inventory.Hooks.Equal(Hooks{}) {
+		first.Hooks = &inventory.Hooks
+	}
+	for _, record := range inventory.Sorted() {
+		hash := fnv.New32a()
+		_, _ = hash.Write([]byte(record.String()))
+		part := &parts[int(hash.Sum32()%uint32(count))]
+		part.Records = append(part.Records, record)
+	}
+	return parts
+}
+
+func shardName(bundle string, count, i int) string {
 	sum := sha256.Sum256([]byte(bundle))
-	return "periplus-inventory-" + hex.EncodeToString(sum[:8]) + "-" + strconv.Itoa(int(count)) + "-" + strconv.Itoa(i)
+	return "periplus-inventory-" + hex.EncodeToString(sum[:8]) + "-" + strconv.Itoa(count) + "-" + strconv.Itoa(i)
 }

@@ -48,7 +48,7 @@ func TestInventoryOutlivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	// It grows over what a Secret holds, shrinks, and goes; at each step a restart finds it as it was.
-	for _, step := range []struct{ records, secrets int }{{3, 1}, {5000, 4}, {10, 1}, {0, 0}} {
+	for _, step := range []struct{ records, secrets int }{{3, 1}, {5000, 16}, {10, 1}, {0, 0}} {
 		inv := of("fleet/a", step.records)
 		if step.records == 0 {
 			inv.Revision = ""
@@ -96,5 +96,91 @@ func TestOneBundleHasAnObject(t *testing.T) {
 	store.Release(object, "fleet/b")
 	if owner, record, ok := store.Owner(object); !ok || owner != "fleet/b" || !record.Settled() {
 		t.Errorf("a recorded object is %q's: %v", owner, record)
+	}
+}
+
+// TestManyObjectsFit has one bundle of 10,000 objects, and proves by resource versions and sizes which Secrets a change
+// writes.
+func TestManyObjectsFit(t *testing.T) {
+	const etcdLimit = 1 << 20
+	env := testenv.Start(t)
+	ctx, namespace := context.Background(), env.Namespace(t)
+	secrets, err := kube.New(env.Config, namespace).Secrets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := func() map[string]string {
+		list, err := secrets.List(ctx, "inventory")
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions := map[string]string{}
+		for _, secret := range list {
+			versions[secret.Name] = secret.ResourceVersion
+			if size := len(secret.Data["records"]); size > etcdLimit/8 {
+				t.Errorf("Secret %s holds %d bytes, more than an eighth of what fits", secret.Name, size)
+			}
+		}
+		return versions
+	}
+	store, err := inventory.Open(ctx, secrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv := of("fleet/a", 10_000)
+	for object, record := range inv.Records {
+		// As random as real ones: what repeats would compress better than it does in life.
+		record.UID, record.Input, record.Fields = string(content.Sum([]byte("u" + object.Name)))[7:43], string(content.Sum([]byte("i")))[:32], string(content.Sum([]byte("f"+object.Name)))
+		inv.Records[object] = record
+	}
+	if err := store.Save(ctx, inv); err != nil {
+		t.Fatal(err)
+	}
+	change := func(inv *inventory.Inventory, i int) {
+		record := inv.Records[id(fmt.Sprintf("c%05d", i))]
+		record.Fields = "changed"
+		inv.Records[record.ObjectID] = record
+	}
+	steps := []struct {
+		reason  string
+		change  func(*inventory.Inventory)
+		restart bool
+		writes  [2]int
+	}{
+		{"one object changes in one shard", func(inv *inventory.Inventory) { change(inv, 4711) }, false, [2]int{1, 1}},
+		{"a restarted agent knows what the cluster has", func(inv *inventory.Inventory) { change(inv, 815) }, true, [2]int{1, 1}},
+		{"what is the bundle's stands in the first shard", func(inv *inventory.Inventory) { inv.Revision = "r2" }, false, [2]int{1, 1}},
+		{"a new revision with one object", func(inv *inventory.Inventory) { inv.Revision = "r3"; change(inv, 42) }, false, [2]int{1, 2}},
+		{"one object leaves", func(inv *inventory.Inventory) { delete(inv.Records, id("c00007")) }, true, [2]int{1, 1}},
+		{"nothing changes", func(*inventory.Inventory) {}, false, [2]int{0, 0}},
+	}
+	for _, step := range steps {
+		before := versions()
+		if step.restart {
+			if store, err = inventory.Open(ctx, secrets); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next := store.Get("fleet/a")
+		step.change(&next)
+		if err := store.Save(ctx, next); err != nil {
+			t.Fatal(err)
+		}
+		writes := 0
+		for name, version := range versions() {
+			if before[name] != version {
+				writes++
+			}
+		}
+		if writes < step.writes[0] || writes > step.writes[1] {
+			t.Errorf("%s: %d of %d Secrets were written, want %v", step.reason, writes, len(before), step.writes)
+		}
+		again, err := inventory.Open(ctx, secrets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !again.Get("fleet/a").Equal(next) {
+			t.Errorf("%s: it came back as something else", step.reason)
+		}
 	}
 }
