@@ -54,7 +54,8 @@ func testCommand(now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "test [PATH ...]", Short: "Run the tests of policies: test rules in Rego, and Gatekeeper's Suites",
 		Long: `test finds tests below files and folders (default: the folder policies) and runs them with the engine that the hub uses:
-the test_ rules of *_test.rego, and Gatekeeper's Suites (suite.yaml) with their samples. The Rego of each PATH is one whole.
+the test_ rules of *_test.rego (Rego v0 and v1, with data and fixtures as conftest has them), and Gatekeeper's Suites (suite.yaml) with
+their samples. The Rego of each PATH is one whole.
 
 Exit codes: 0 all pass, 1 a test fails, cannot be read, or coverage is below the threshold, 2 wrong usage.`,
 		Example: `  periplus policy test
