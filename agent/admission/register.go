@@ -144,7 +144,10 @@ func (r *Registration) end(ctx context.Context) {
 }
 
 func (r *Registration) remove(ctx context.Context) error {
-	err := r.Client.Delete(ctx, webhooks, "", r.Name, "")
+	live, err := r.Client.Get(ctx, webhooks, "", r.Name)
+	if err == nil {
+		err = r.Client.Delete(ctx, webhooks, "", r.Name, string(live.GetUID()))
+	}
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
