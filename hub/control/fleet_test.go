@@ -186,6 +186,9 @@ func (f *testFleet) plan() int {
 		}
 	}
 	changes, err := f.planner.step(f.Context(), f.term, n)
+	if err == nil {
+		err = f.planner.spreadPolicies(f.Context(), f.term, n)
+	}
 	if err != nil {
 		f.Fatal(err)
 	}

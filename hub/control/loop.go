@@ -100,7 +100,7 @@ func (c *Controller) planNamespace(ctx context.Context, namespace string, scope 
 	c.mu.Lock()
 	c.planned[namespace] = declared
 	c.mu.Unlock()
-	if err := c.spreadPolicies(ctx, p, n); err != nil {
+	if err := p.spreadPolicies(ctx, c.Term(), n); err != nil {
 		return err
 	}
 	if err := c.forgetConfirmed(ctx, n); err != nil {

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"maps"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type planStore interface {
 	PutRevision(ctx context.Context, manifest content.Manifest, blobs map[content.Digest][]byte) (content.Digest, error)
 	Deliveries(ctx context.Context, filter store.DeliveryFilter) ([]delivery.Delivery, error)
 	Facts(ctx context.Context, uid string) (store.Facts, error)
+	PolicyPoints(ctx context.Context, namespace string) (map[string][]string, error)
 	Apply(ctx context.Context, term uint64, changes []store.Change) error
 	PutWarnings(ctx context.Context, term uint64, warnings map[delivery.Key]delivery.Warnings) error
 }
@@ -41,6 +43,8 @@ type planner struct {
 	store    planStore
 	charts   produce.Charts
 	values   valuesSource
+	// policyKey signs what clusters are given of policies; nil signs nothing.
+	policyKey ed25519.PrivateKey
 
 	// complete says that index and outcomes are those of a full plan and of all since.
 	complete bool
@@ -106,7 +110,7 @@ type recentRemoval struct {
 }
 
 func (c *Controller) newPlanner() *planner {
-	p := &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, values: c.values}
+	p := &planner{resolver: c.cfg.Resolver, renderer: c.cfg.Renderer, gate: c.cfg.Gate, store: c.cfg.Store, values: c.values, policyKey: c.cfg.PolicyKey}
 	if c.cfg.Charts != nil {
 		p.charts = c.cfg.Charts
 	}

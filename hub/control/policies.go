@@ -38,14 +38,14 @@ type packed struct {
 }
 
 // spreadPolicies gives each cluster whose agent evaluates policies those that have a say on it. They travel as a bundle does.
-func (c *Controller) spreadPolicies(ctx context.Context, p *planner, n news) error {
-	points, err := c.cfg.Store.PolicyPoints(ctx, n.Namespace)
+func (p *planner) spreadPolicies(ctx context.Context, term uint64, n news) error {
+	points, err := p.store.PolicyPoints(ctx, n.Namespace)
 	if err != nil {
 		return err
 	}
 	s := &p.spread
 	if s.given == nil || n.All {
-		if s.given, err = c.givenPolicies(ctx, n.Namespace); err != nil {
+		if s.given, err = p.givenPolicies(ctx, n.Namespace); err != nil {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func (c *Controller) spreadPolicies(ctx context.Context, p *planner, n news) err
 		}
 		one := packed{empty: true}
 		if len(points[uid]) > 0 {
-			if one, err = c.packPolicies(ctx, n, made, facts, points[uid]); err != nil {
+			if one, err = p.packPolicies(ctx, n, made, facts, points[uid]); err != nil {
 				return err
 			}
 		}
@@ -77,7 +77,7 @@ func (c *Controller) spreadPolicies(ctx context.Context, p *planner, n news) err
 			}
 			continue
 		}
-		addressed, err := parcel.Address(one.revision, n.Declared.policies.Seen(facts), c.cfg.PolicyKey)
+		addressed, err := parcel.Address(one.revision, n.Declared.policies.Seen(facts), p.policyKey)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func (c *Controller) spreadPolicies(ctx context.Context, p *planner, n news) err
 			changes = append(changes, somePolicies(n, uid, cluster.Name, before, next[uid]))
 		}
 	}
-	if err := p.apply(ctx, c.Term(), changes); err != nil {
+	if err := p.apply(ctx, term, changes); err != nil {
 		return err
 	}
 	s.policies, s.given = n.Declared.policies, next
@@ -95,8 +95,8 @@ func (c *Controller) spreadPolicies(ctx context.Context, p *planner, n news) err
 }
 
 // givenPolicies are what the store says that clusters have.
-func (c *Controller) givenPolicies(ctx context.Context, namespace string) (map[string]given, error) {
-	rows, err := c.cfg.Store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace, Bundle: delivery.Key(content.PoliciesEntry(namespace))})
+func (p *planner) givenPolicies(ctx context.Context, namespace string) (map[string]given, error) {
+	rows, err := p.store.Deliveries(ctx, store.DeliveryFilter{Namespace: namespace, Bundle: delivery.Key(content.PoliciesEntry(namespace))})
 	out := map[string]given{}
 	for _, row := range rows {
 		if row.Tombstone == nil {
@@ -107,7 +107,7 @@ func (c *Controller) givenPolicies(ctx context.Context, namespace string) (map[s
 }
 
 // packPolicies makes the revision of the policies that have a say on a cluster; clusters on which the same do share it.
-func (c *Controller) packPolicies(ctx context.Context, n news, made map[string]packed, cluster engine.Cluster, points []string) (packed, error) {
+func (p *planner) packPolicies(ctx context.Context, n news, made map[string]packed, cluster engine.Cluster, points []string) (packed, error) {
 	source := n.Declared.policies.For(cluster, n.Now, points...)
 	var names []string
 	for _, b := range source.Bindings {
@@ -127,7 +127,7 @@ func (c *Controller) packPolicies(ctx context.Context, n news, made map[string]p
 		if err != nil {
 			return packed{}, err
 		}
-		if out.revision, err = c.cfg.Store.PutRevision(ctx, manifest, blobs); err != nil {
+		if out.revision, err = p.store.PutRevision(ctx, manifest, blobs); err != nil {
 			return packed{}, err
 		}
 	}
