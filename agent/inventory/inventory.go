@@ -21,6 +21,8 @@ type Record struct {
 	Resource   string `json:"resource"`
 	Namespaced bool   `json:"namespaced,omitempty"`
 	Phase      int    `json:"phase"`
+	// Wave that it was applied in: those of higher waves go before it.
+	Wave int `json:"wave,omitempty"`
 	// UID of the object that the agent applied; "" while unsettled: it was about to be created, and whether it was is
 	// not known until the cluster is asked.
 	UID string `json:"uid,omitempty"`

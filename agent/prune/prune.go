@@ -27,7 +27,7 @@ const (
 	Forget Verdict = "forget"
 	// Hold until a person confirms.
 	Hold Verdict = "hold"
-	// Later: it goes once those of later phases are gone.
+	// Later: it goes once those of later waves and phases are gone.
 	Later Verdict = "later"
 	// Waiting for finalizers, as it is being deleted.
 	Waiting Verdict = "waiting"
@@ -130,7 +130,7 @@ func Decide(in Input) Plan {
 		plan.Decisions = append(plan.Decisions, decision)
 	}
 	over := unconfirmed > plan.Budget
-	highest := -1
+	var first *inventory.Record
 	for i := range plan.Decisions {
 		decision := &plan.Decisions[i]
 		if decision.Verdict == Delete && over && !in.Confirmed && !decision.Record.Confirmed {
@@ -141,19 +141,33 @@ func Decide(in Input) Plan {
 		case Hold:
 			plan.Held = append(plan.Held, decision.Record.ObjectID)
 		case Delete, Waiting:
-			highest = max(highest, decision.Record.Phase)
+			if first == nil || order(decision.Record, *first) < 0 {
+				first = &decision.Record
+			}
 		}
 	}
 	for i := range plan.Decisions {
-		if decision := &plan.Decisions[i]; decision.Verdict == Delete && decision.Record.Phase < highest {
+		if decision := &plan.Decisions[i]; decision.Verdict == Delete && order(decision.Record, *first) > 0 {
 			decision.Verdict, decision.Reason = Later, "waits for objects that depend on it to go"
 		}
 	}
 	plan.HoldID = holdID(plan.Decisions)
 	slices.SortFunc(plan.Decisions, func(a, b Decision) int {
-		return cmp.Or(cmp.Compare(b.Record.Phase, a.Record.Phase), a.Record.Compare(b.Record.ObjectID))
+		return cmp.Or(order(a.Record, b.Record), a.Record.Compare(b.Record.ObjectID))
 	})
 	return plan
+}
+
+// order is that of removal, which is that of applying backwards: higher waves go first, within one the later phases, and
+// namespaces last of all.
+func order(a, b inventory.Record) int {
+	last := func(r inventory.Record) int {
+		if r.Group == "" && r.Kind == "Namespace" {
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(cmp.Compare(last(a), last(b)), cmp.Compare(b.Wave, a.Wave), cmp.Compare(b.Phase, a.Phase))
 }
 
 // one decides on one object without regard to the others.

@@ -127,3 +127,32 @@ func TestHoldNamesWhatIsHeld(t *testing.T) {
 		t.Error("other objects are held under the same id")
 	}
 }
+
+func TestDecideGoesBackwards(t *testing.T) {
+	made := func(kind string, wave, phase int) inventory.Record {
+		r := record(fmt.Sprintf("%s-%d-%d", kind, wave, phase), phase)
+		r.Kind, r.Wave = kind, wave
+		return r
+	}
+	want := []string{"ConfigMap-2-3", "ConfigMap-1-9", "ConfigMap-1-4", "ConfigMap--1-9", "Namespace-5-0", "Namespace-0-0"}
+	left := []inventory.Record{made("Namespace", 5, 0), made("ConfigMap", -1, 9), made("ConfigMap", 1, 4), made("ConfigMap", 2, 3), made("Namespace", 0, 0), made("ConfigMap", 1, 9)}
+	var got []string
+	for len(left) > 0 {
+		plan := prune.Decide(prune.Input{Bundle: bundle, Records: left, Confirmed: true, Wanted: func(content.ObjectID) bool { return false },
+			Assigned: func(content.ObjectID) (string, bool) { return "", false }, Live: func(r inventory.Record) prune.Live { return alive(r.Name) }})
+		if count := plan.Count(prune.Delete); count != 1 {
+			t.Fatalf("%d objects go at once after %v", count, got)
+		}
+		left = nil
+		for _, decision := range plan.Decisions {
+			if decision.Verdict == prune.Delete {
+				got = append(got, decision.Record.Name)
+			} else {
+				left = append(left, decision.Record)
+			}
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("removed in another order (-want +got):\n%s", diff)
+	}
+}

@@ -217,7 +217,7 @@ func (p *pass) writeAhead(ctx context.Context, tasks []*task) bool {
 			continue
 		}
 		p.inv.Records[t.id] = inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource,
-			Namespaced: t.resource.Namespaced, Phase: t.item.Phase, Once: t.once(), Keep: t.item.KeepsWhenPruned(), Always: t.item.PrunesAlways()}
+			Namespaced: t.resource.Namespaced, Phase: t.item.Phase, Wave: t.item.Wave(), Once: t.once(), Keep: t.item.KeepsWhenPruned(), Always: t.item.PrunesAlways()}
 		added = true
 	}
 	if !added {
@@ -293,7 +293,7 @@ func (p *pass) settle(t *task) {
 	}
 	live := t.result.Live
 	record := inventory.Record{ObjectID: t.id, Version: t.resource.Version, Resource: t.resource.Resource, Namespaced: t.resource.Namespaced,
-		Phase: t.item.Phase, UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored),
+		Phase: t.item.Phase, Wave: t.item.Wave(), UID: string(live.GetUID()), Digest: t.item.Digest, Input: t.input, Fields: owned.Digest(live, t.ignored),
 		Transient: transient(live), Once: t.once(), Keep: t.item.KeepsWhenPruned(), Always: t.item.PrunesAlways()}
 	moved := t.recorded && t.record.Reach() != record.Reach()
 	p.inv.Records[t.id] = record
