@@ -43,6 +43,8 @@ func Explain(err error, account string, request Request) error {
 		return fmt.Errorf("invalid: the API server refuses the %s; its reasons are not shown, as they may hold values", request.ID.Kind)
 	case apierrors.IsInvalid(err):
 		return invalid(err)
+	case apierrors.IsNotFound(err) && strings.Contains(err.Error(), "the server could not find the requested resource"):
+		return fmt.Errorf("cannot apply: this cluster does not serve %s any more, is its CustomResourceDefinition gone? %w", request.ID.Kind, err)
 	case apierrors.IsNotFound(err):
 		return fmt.Errorf("cannot apply: %w", err)
 	default:

@@ -58,11 +58,16 @@ type Config struct {
 	MinBackoff time.Duration
 	MaxBackoff time.Duration
 	Log        *slog.Logger
+	// Now is the clock, default time.Now.
+	Now func() time.Time
 }
 
 // Identity of the agent.
 type Identity struct {
 	config Config
+
+	// renewing is held during a renewal: one at a time.
+	renewing sync.Mutex
 
 	mu   sync.Mutex
 	data map[string][]byte
@@ -81,6 +86,9 @@ func Open(ctx context.Context, config Config) (*Identity, error) {
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
+	}
+	if config.Now == nil {
+		config.Now = time.Now
 	}
 	data, err := config.Store.Get(ctx)
 	if err != nil {
@@ -195,7 +203,7 @@ func (i *Identity) TLS() *tls.Config {
 			if !pool.AppendCertsFromPEM([]byte(i.get(keyTrust))) {
 				return errors.New("cannot verify the hub: the agent has no trust bundle")
 			}
-			fleet, err := verifyHub(state.PeerCertificates, pool)
+			fleet, err := verifyHub(state.PeerCertificates, pool, i.config.Now())
 			if err == nil && fleet != i.FleetID() {
 				err = fmt.Errorf("cannot verify the hub: it is the hub of fleet %q, this agent is of %q", fleet, i.FleetID())
 			}
@@ -204,8 +212,23 @@ func (i *Identity) TLS() *tls.Config {
 	}
 }
 
+// maxBehind is how far this cluster's clock may be behind the hub's. A certificate of the fleet's own CA that begins a little
+// later is a fresh one; one that is over is never taken.
+const maxBehind = 2 * time.Hour
+
+// judged is when a chain is judged: now, or when all of it is valid if that is soon.
+func judged(chain []*x509.Certificate, now time.Time) time.Time {
+	at := now
+	for _, certificate := range chain {
+		if certificate.NotBefore.After(at) && certificate.NotBefore.Sub(now) <= maxBehind {
+			at = certificate.NotBefore
+		}
+	}
+	return at
+}
+
 // verifyHub checks a hub's chain and says which fleet it is the hub of.
-func verifyHub(chain []*x509.Certificate, roots *x509.CertPool) (fleet string, err error) {
+func verifyHub(chain []*x509.Certificate, roots *x509.CertPool, now time.Time) (fleet string, err error) {
 	if len(chain) == 0 {
 		return "", errors.New("cannot verify the hub: it showed no certificate")
 	}
@@ -213,7 +236,11 @@ func verifyHub(chain []*x509.Certificate, roots *x509.CertPool) (fleet string, e
 	for _, certificate := range chain[1:] {
 		between.AddCert(certificate)
 	}
-	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
+	if _, err := chain[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: judged(chain, now), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}); err != nil {
+		var invalid x509.CertificateInvalidError
+		if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+			return "", fmt.Errorf("cannot verify the hub: %w; this cluster's clock says %s: is it right?", err, now.UTC().Format(time.RFC3339))
+		}
 		return "", fmt.Errorf("cannot verify the hub: %w", err)
 	}
 	for _, uri := range chain[0].URIs {

@@ -77,7 +77,7 @@ func (i *Identity) Join(ctx context.Context) error {
 			}
 			pool := x509.NewCertPool()
 			pool.AddCert(root)
-			fleet, err = verifyHub(state.PeerCertificates, pool)
+			fleet, err = verifyHub(state.PeerCertificates, pool, i.config.Now())
 			return err
 		}}
 	var answer *linkv1.JoinResponse
@@ -99,8 +99,12 @@ func (i *Identity) Join(ctx context.Context) error {
 		keyCluster: []byte(answer.GetCluster()), keyEndpoints: []byte(strings.Join(answer.GetEndpoints(), "\n"))})
 }
 
-// Rejected hears that the hub refuses the certificate. A join token that was not used yet is the way back.
+// Rejected hears that the hub refuses the certificate. One that is over is renewed; else a join token that was not used yet is
+// the way back.
 func (i *Identity) Rejected(ctx context.Context) error {
+	if current := i.certificate(); current != nil && i.config.Now().After(current.Leaf.NotAfter) {
+		return i.Renew(ctx)
+	}
 	token, err := i.config.Token(ctx)
 	if err != nil {
 		return fmt.Errorf("the hub refuses this agent's certificate: use `periplus cluster rejoin`: %w", err)
@@ -114,7 +118,13 @@ func (i *Identity) Rejected(ctx context.Context) error {
 
 // Renew trades the certificate for a fresh one with a fresh key; an expired one by a proof of its key.
 func (i *Identity) Renew(ctx context.Context) error {
+	before := i.certificate()
+	i.renewing.Lock()
+	defer i.renewing.Unlock()
 	current := i.certificate()
+	if current != before {
+		return nil // it was renewed meanwhile
+	}
 	if current == nil {
 		return errors.New("cannot renew: there is no certificate")
 	}
@@ -127,7 +137,7 @@ func (i *Identity) Renew(ctx context.Context) error {
 		return err
 	}
 	ask := &linkv1.RenewRequest{Csr: csr}
-	if now := time.Now(); now.After(current.Leaf.NotAfter) {
+	if now := i.config.Now(); now.After(current.Leaf.NotAfter) {
 		if err := prove(ask, current, now); err != nil {
 			return err
 		}
@@ -174,7 +184,7 @@ func (i *Identity) Run(ctx context.Context) error {
 		i.mu.Unlock()
 		due := i.config.MaxBackoff
 		if cert != nil {
-			due = max(time.Until(renewAt(cert.Leaf, mathrand.Float64())), 0)
+			due = renewIn(cert.Leaf, i.config.Now(), mathrand.Float64())
 		}
 		timer := time.NewTimer(due)
 		select {
@@ -201,6 +211,12 @@ func (i *Identity) Run(ctx context.Context) error {
 		wait = i.config.MinBackoff
 		i.config.Log.Info("renewed the certificate")
 	}
+}
+
+// renewIn is how long to wait with a renewal, by random in [0, 1). Of a life that is short beside what it is dated back, the
+// time to renew is over at once: then a part of what is left passes first, so that renewals do not chase each other.
+func renewIn(leaf *x509.Certificate, now time.Time, random float64) time.Duration {
+	return max(renewAt(leaf, random).Sub(now), min(leaf.NotAfter.Sub(now)/3, time.Minute), 0)
 }
 
 // renewAt is between 60 % and 72 % of the certificate's life, by random in [0, 1).

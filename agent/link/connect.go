@@ -38,7 +38,7 @@ func (c *Client) connectLoop(ctx context.Context) {
 			}
 			if code := status.Code(err); code == codes.PermissionDenied || code == codes.Unauthenticated {
 				if err := c.config.Identity.Rejected(ctx); err != nil && ctx.Err() == nil {
-					c.config.Log.Error("this agent has to join again", "error", err)
+					c.config.Log.Error("the hub does not let this agent in", "error", err)
 				} else if err == nil {
 					pause = c.config.MinBackoff
 				}

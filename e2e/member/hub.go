@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -35,6 +36,9 @@ type Hub struct {
 	token   string
 	address string
 	issuing context.CancelFunc
+	server  *identity.Server
+	// dialed counts connections.
+	dialed atomic.Int64
 
 	mu   sync.Mutex
 	away func()
@@ -56,11 +60,24 @@ func newHub(ctx context.Context, config HubConfig) (*Hub, error) {
 	h.queue.PutCluster(identity.Current{Namespace: tenant, Name: "member", UID: clusterUID})
 	h.queue.PutToken(identity.Token{Hash: identity.HashToken(h.token), Namespace: tenant, Cluster: "member", ClusterUID: clusterUID,
 		Expires: time.Now().Add(24 * time.Hour), Uses: 1})
-	issuer := identity.NewIssuer(identity.IssuerConfig{CA: ca, Public: ca.Public(nil, ""), Queue: h.queue, Clusters: h.queue,
-		Term: func() uint64 { return 1 }, Lifetime: config.Lifetime, Log: slog.New(slog.DiscardHandler)})
+	h.issue(ctx, 0)
+	h.server = identity.NewServer(h.queue, []string{"127.0.0.1"}, slog.New(slog.DiscardHandler))
+	if err := h.server.Obtain(ctx); err != nil {
+		return nil, fmt.Errorf("cannot get the hub's certificate: %w", err)
+	}
+	if config.Lifetime != 0 {
+		h.issuing()
+		h.issue(ctx, config.Lifetime)
+	}
+	return h, h.Return(ctx)
+}
+
+// issue answers requests for certificates, that live so long; 0 is the hub's own lifetime.
+func (h *Hub) issue(ctx context.Context, lifetime time.Duration) {
+	issuer := identity.NewIssuer(identity.IssuerConfig{CA: h.ca, Public: h.ca.Public(nil, ""), Queue: h.queue, Clusters: h.queue,
+		Term: func() uint64 { return 1 }, Lifetime: lifetime, Log: slog.New(slog.DiscardHandler)})
 	ctx, h.issuing = context.WithCancel(context.WithoutCancel(ctx))
 	go func() { _ = issuer.Run(ctx) }()
-	return h, h.Return(ctx)
 }
 
 // Return opens the link, if it is closed.
@@ -77,20 +94,16 @@ func (h *Hub) Return(ctx context.Context) error {
 	}
 	service := link.New(link.Config{Store: h.Store, Asker: h.queue, Verifier: verifier, Public: public, Process: "hub-" + rand.Text(),
 		Jitter: 500 * time.Millisecond})
-	server := identity.NewServer(h.queue, []string{"127.0.0.1"}, slog.New(slog.DiscardHandler))
-	if err := server.Obtain(ctx); err != nil {
-		return fmt.Errorf("cannot get the hub's certificate: %w", err)
-	}
 	listener, err := net.Listen("tcp", h.address)
 	if err != nil {
 		return fmt.Errorf("cannot open the hub's link: %w", err)
 	}
 	h.address = listener.Addr().String()
-	rpc := grpc.NewServer(service.ServerOptions(server)...)
+	rpc := grpc.NewServer(service.ServerOptions(h.server)...)
 	service.Register(rpc)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var tasks sync.WaitGroup
-	tasks.Go(func() { _ = rpc.Serve(listener) })
+	tasks.Go(func() { _ = rpc.Serve(counting{listener, &h.dialed}) })
 	tasks.Go(func() { _ = service.Run(running) })
 	h.away = func() {
 		rpc.Stop()
@@ -98,6 +111,32 @@ func (h *Hub) Return(ctx context.Context) error {
 		tasks.Wait()
 	}
 	return nil
+}
+
+type counting struct {
+	net.Listener
+	count *atomic.Int64
+}
+
+// Accept counts a connection.
+func (c counting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.count.Add(1)
+	}
+	return conn, err
+}
+
+// Dialed is how many connections were made to the hub.
+func (h *Hub) Dialed() int { return int(h.dialed.Load()) }
+
+// Invite is the address of the link and the hash of the hub's CA, as in a join line, and a token that may be used once, also by a cluster
+// that has an identity.
+func (h *Hub) Invite() (address, hash, token string) {
+	token = "pj1." + rand.Text()
+	h.queue.PutToken(identity.Token{Hash: identity.HashToken(token), Namespace: tenant, Cluster: "member", ClusterUID: clusterUID,
+		Expires: time.Now().Add(24 * time.Hour), Uses: 1, Rejoin: true})
+	return h.address, h.ca.Hash(), token
 }
 
 // Leave closes the link as a crash does.

@@ -64,6 +64,15 @@ func (m *Member) rights(ctx context.Context) error {
 	return m.RouteDirectly()
 }
 
+// Rejoin gives the cluster another join token.
+func (m *Member) Rejoin(ctx context.Context) error {
+	if err := m.Client.CoreV1().Secrets(system).Delete(ctx, joinSecret, metav1.DeleteOptions{}); err != nil {
+		return fmt.Errorf("cannot remove the join Secret: %w", err)
+	}
+	_, _, m.Hub.token = m.Hub.Invite()
+	return m.joinSecret(ctx)
+}
+
 func (m *Member) joinSecret(ctx context.Context) error {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: joinSecret}, StringData: map[string]string{"token": m.Hub.token}}
 	if _, err := m.Client.CoreV1().Secrets(system).Create(ctx, secret, metav1.CreateOptions{}); err != nil {
