@@ -119,7 +119,9 @@ func Run(ctx context.Context, config Config) error {
 		if enforced, err = openEnforcement(ctx, config, store, secrets); err != nil {
 			return err
 		}
-		identified, err = identity.Open(ctx, identityConfig(config, secrets, mark))
+		about := identityConfig(config, secrets, mark)
+		about.Renewed = func() { hub.Renewed() }
+		identified, err = identity.Open(ctx, about)
 		return err
 	})
 	if err != nil {

@@ -58,6 +58,8 @@ type Config struct {
 	MinBackoff time.Duration
 	MaxBackoff time.Duration
 	Log        *slog.Logger
+	// Renewed is called when there is another certificate; nil for nobody.
+	Renewed func()
 	// Now is the clock, default time.Now.
 	Now func() time.Time
 }
@@ -180,7 +182,11 @@ func (i *Identity) keep(ctx context.Context, change map[string][]byte) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	other := i.cert != nil && cert != nil && !i.cert.Leaf.Equal(cert.Leaf)
 	i.data, i.cert = next, cert
+	if other && i.config.Renewed != nil {
+		i.config.Renewed()
+	}
 	close(i.renewed)
 	i.renewed = make(chan struct{})
 	return nil

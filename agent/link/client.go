@@ -92,6 +92,7 @@ type Client struct {
 	lost      atomic.Bool
 	refills   chan struct{}
 	refilling bool
+	renews    chan struct{}
 	// later fires when reports may go out that were held back.
 	later *time.Timer
 }
@@ -111,7 +112,7 @@ func New(config Config) *Client {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Client{config: config, mailbox: newMailbox(), events: make(chan event), done: make(chan struct{}), slots: make(chan struct{}, commandsTogether),
-		answering: make(chan struct{}, queriesTogether), refills: make(chan struct{}, 1)}
+		answering: make(chan struct{}, queriesTogether), refills: make(chan struct{}, 1), renews: make(chan struct{}, 1)}
 }
 
 // Report takes the newest status of a bundle. It never blocks; while the hub is slow or away only the newest counts.
@@ -119,6 +120,15 @@ func (c *Client) Report(status *linkv1.BundleStatus) { c.mailbox.report(status) 
 
 // Removed says that a bundle's tombstone is carried out. It never blocks.
 func (c *Client) Removed(bundle string) { c.mailbox.remove(bundle) }
+
+// Renewed hears that there is another certificate: the hub judges all that comes over a connection by the one that it was
+// opened with, so that it is opened anew before that is over. It never blocks.
+func (c *Client) Renewed() {
+	select {
+	case c.renews <- struct{}{}:
+	default:
+	}
+}
 
 // SetFacts says what the agent sees of its cluster. It never blocks.
 func (c *Client) SetFacts(facts *linkv1.Facts) { c.mailbox.setFacts(facts) }
@@ -156,6 +166,8 @@ func (c *Client) Run(ctx context.Context) error {
 			c.takeMail(ctx)
 		case <-c.later.C:
 			c.takeMail(ctx)
+		case <-c.renews:
+			c.stream.close(errRenewed)
 		case <-c.refills:
 			c.refill(ctx)
 		case <-c.ticker.C:
@@ -330,5 +342,8 @@ func (st *stream) close(reason error) {
 }
 
 func (st *stream) welcomed(welcome *linkv1.Welcome) { st.said.Store(welcome) }
+
+// errRenewed ends a stream whose certificate was renewed.
+var errRenewed = errors.New("the certificate was renewed, the stream is opened with the new one")
 
 var errNoEndpoint = errors.New("no endpoint of the hub is known")

@@ -67,6 +67,9 @@ func TestCertificateExpiredWhileAsleep(t *testing.T) {
 	}
 	w.assign(bundle("asleep", numbered("asleep", 5, "three")))
 	w.settle()
+	if log := w.log(); strings.Contains(log, "cannot fetch content") {
+		t.Error("the link is held by a certificate that is over")
+	}
 }
 
 func TestRevokedCluster(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 // a run.
 const pointsByDefault = 40
 
+// onTheWay is how long the API server works on what a killed agent asked of it, at most.
+const onTheWay = 300 * time.Millisecond
+
 // TestKilledAtRandomPoints kills the agent at a request of its own choice, before the API server sees it or before the agent
 // sees the answer: so every stage of apply, of prune and of what is written down around them is met. Meanwhile the hub
 // goes on to want something else.
@@ -58,8 +61,14 @@ func TestKilledAtRandomPoints(t *testing.T) {
 			w.checkKilled(first, steady)
 		}
 		assign()
-		after, before := 1+random.IntN(30), random.IntN(2) == 0
-		kinds[w.killAt(p, after, before)]++
+		// Most requests are applies, so that a third of the points is among removals.
+		after, before, counts := 1+random.IntN(40), random.IntN(2) == 0, writes
+		if random.IntN(3) == 0 {
+			after, counts = 1+random.IntN(8), func(r *http.Request) bool { return r.Method == http.MethodDelete }
+		}
+		kinds[w.killAt(p, counts, after, before)]++
+		// What was on its way when the agent died comes to its end before another starts, as it does before a pod starts again.
+		time.Sleep(onTheWay)
 		w.start()
 	}
 	w.checkKilled(first, steady)
@@ -67,8 +76,8 @@ func TestKilledAtRandomPoints(t *testing.T) {
 	w.audited()
 }
 
-// killAt kills the agent at one of the writes that follow, or where it has no more of them: at rest.
-func (w *world) killAt(p *proxy, after int, before bool) (kind string) {
+// killAt kills the agent at one of the requests that follow and count, or where it has no more of them: at rest.
+func (w *world) killAt(p *proxy, counts func(*http.Request) bool, after int, before bool) (kind string) {
 	w.Helper()
 	var mu sync.Mutex
 	hit := make(chan string, 1)
@@ -76,7 +85,7 @@ func (w *world) killAt(p *proxy, after int, before bool) (kind string) {
 	strike := func(r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		if !writes(r) {
+		if !counts(r) {
 			return
 		}
 		if count++; count == after {
