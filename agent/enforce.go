@@ -7,10 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -116,6 +118,7 @@ type enforcement struct {
 	registration *admission.Registration
 	server       *admission.Server
 	auditor      *audit.Auditor
+	told         decided
 }
 
 func openEnforcement(ctx context.Context, config Config, store policy.Desired, secrets *kube.Secrets) (*enforcement, error) {
@@ -183,7 +186,11 @@ func (e *enforcement) admit(ctx context.Context, tasks *errgroup.Group, self *ku
 		return func(inForce policy.InForce) { e.registration.Use(inForce.Snapshot) }
 	}
 	e.server = admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespaces: &policy.Namespaces{Client: self}, Log: e.config.Log,
-		Found: func(results []admission.Result) { hub.ReportPolicy(decisions(results)) }})
+		Found: func(results []admission.Result) {
+			if fresh := e.told.fresh(results, time.Now()); len(fresh) > 0 {
+				hub.ReportPolicy(decisions(fresh))
+			}
+		}})
 	tasks.Go(func() error { return answer(ctx, config.Address, e.server, e.config.Log) })
 	return func(inForce policy.InForce) {
 		// Who answers first: a registration must not come before.
@@ -228,6 +235,36 @@ func answer(ctx context.Context, address string, server *admission.Server, log *
 	}
 	log.Info("answering API servers for policies", "address", listener.Addr().String())
 	return server.Serve(ctx, listener)
+}
+
+const (
+	// decidedAge is how long a decision is not told again: controllers ask for what is denied over and over.
+	decidedAge = 10 * time.Minute
+	maxDecided = 1000
+)
+
+// decided are decisions that were told lately.
+type decided struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// fresh are those that were not.
+func (d *decided) fresh(results []admission.Result, now time.Time) []admission.Result {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.last, func(_ string, at time.Time) bool { return now.Sub(at) > decidedAge })
+	if d.last == nil || len(d.last) > maxDecided {
+		d.last = map[string]time.Time{}
+	}
+	return slices.DeleteFunc(results, func(r admission.Result) bool {
+		key := r.Policy + " " + r.Object.String() + " " + r.ID() + " " + r.User
+		_, told := d.last[key]
+		if !told {
+			d.last[key] = now
+		}
+		return told
+	})
 }
 
 // decisions are what the hub is told of requests.

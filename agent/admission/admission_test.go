@@ -114,7 +114,11 @@ func start(t *testing.T) *webhook {
 	}()
 	w.stopServer = func() { cancelServer(); <-served }
 	w.stop = sync.OnceFunc(func() { cancel(); tasks.Wait(); <-served })
-	t.Cleanup(w.stop)
+	t.Cleanup(func() {
+		w.stop()
+		// Whatever went wrong: a registration that stays would stop the tests of others.
+		_ = w.client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(context.WithoutCancel(t.Context()), w.name, metav1.DeleteOptions{})
+	})
 	return w
 }
 

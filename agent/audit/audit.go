@@ -224,7 +224,7 @@ func (a *Auditor) named(ctx context.Context, snapshot *engine.Snapshot) (map[sch
 	maps.DeleteFunc(out, func(_ schema.GroupKind, wanted bool) bool { return !wanted })
 	for _, p := range snapshot.Policies() {
 		if p.Referential() && slices.Contains(p.Metadata.Points, engine.PointAudit) {
-			problems["policy "+p.Name] = fmt.Sprintf("policy %s compares objects with others of the cluster (data.inventory), which audit does not feed: it is not audited", p.Name)
+			problems["policy "+p.Name] = fmt.Sprintf("policy %s compares objects with others of the cluster (data.inventory), which is not at hand in clusters: only its rules that need none are asked", p.Name)
 		}
 	}
 	return out, problems

@@ -64,9 +64,14 @@ func (f *findings) take(report *linkv1.PolicyReport) {
 	if len(f.decisions) > maxDecisions {
 		f.decisions = slices.Clone(f.decisions[len(f.decisions)-maxDecisions:])
 	}
-	if report.GetFull() || !slices.Equal(f.problems, report.GetProblems()) {
+	// Decisions say nothing of what cannot be looked at.
+	if !decisionsOnly(report) && (report.GetFull() || !slices.Equal(f.problems, report.GetProblems())) {
 		f.problems, f.problemsDirty = report.GetProblems(), true
 	}
+}
+
+func decisionsOnly(report *linkv1.PolicyReport) bool {
+	return len(report.GetUpserts()) > 0 && !slices.ContainsFunc(report.GetUpserts(), func(r *linkv1.PolicyResult) bool { return r.GetKey().GetPoint() == pointAudit })
 }
 
 // resendAll makes the next reports say everything that lasts.

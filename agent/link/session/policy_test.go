@@ -48,6 +48,11 @@ func TestFindingsReachTheHub(t *testing.T) {
 	if got := told(f.next(1 << 20)); got != "full +aua" {
 		t.Errorf("another session hears all that lasts: %q", got)
 	}
+	f.take(&linkv1.PolicyReport{Problems: []string{"cannot audit Secret"}})
+	f.take(&linkv1.PolicyReport{Upserts: []*linkv1.PolicyResult{result("admission", "x")}})
+	if report := f.next(1 << 20); len(report.GetProblems()) != 1 {
+		t.Errorf("a decision says nothing of what cannot be audited: %v", report.GetProblems())
+	}
 	for i := range maxDecisions + 10 {
 		f.take(&linkv1.PolicyReport{Upserts: []*linkv1.PolicyResult{result("admission", string(rune('a'+i%26)))}})
 	}
