@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/periplus-fleet/periplus/agent/desired"
+	"github.com/periplus-fleet/periplus/agent/health"
 	"github.com/periplus-fleet/periplus/agent/identity"
 	"github.com/periplus-fleet/periplus/agent/inventory"
 	"github.com/periplus-fleet/periplus/agent/kube"
@@ -53,6 +54,8 @@ type Config struct {
 	Queries map[string]bool
 	// Policy says where policies are evaluated.
 	Policy PolicyConfig
+	// HealthRules is a folder of rules of health beside those that ship; "" for none.
+	HealthRules string
 	// HealthAddress to serve /healthz and /readyz on; "" for none.
 	HealthAddress string
 	Version       string
@@ -72,6 +75,13 @@ func Run(ctx context.Context, config Config) error {
 	limitMemory()
 	if config.Policy.Role == roleAdmission {
 		return runAdmission(ctx, config)
+	}
+	if config.HealthRules != "" {
+		rules, err := health.Shipped().With(os.DirFS(config.HealthRules))
+		if err != nil {
+			config.Log.Error("some health rules are left out", "folder", config.HealthRules, "error", err)
+		}
+		health.Use(rules)
 	}
 	cluster := kube.New(config.Kubernetes, config.Namespace)
 	self, err := cluster.As("")

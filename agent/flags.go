@@ -41,6 +41,7 @@ func ParseFlags(args []string, getenv func(string) string, out io.Writer) (Confi
 	queries := flags.String("queries", strings.Join(query.Kinds, ","), "`kinds` of queries that people may put to this cluster through the hub; none when empty")
 	policyFlags(flags, &config.Policy)
 	flags.StringVar(&config.HealthAddress, "health-address", "", "`address` to serve /healthz and /readyz on; none when empty")
+	flags.StringVar(&config.HealthRules, "health-rules", "", "`folder` of Rego files that tell the health of kinds, before the rules that ship; none when empty")
 	level := slog.LevelInfo
 	flags.TextVar(&level, "log-level", slog.LevelInfo, "least `level` to log: debug, info, warn or error")
 	if err := flags.Parse(args); err != nil {

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/periplus-fleet/periplus/agent/health"
 	"github.com/periplus-fleet/periplus/agent/owned"
 	"github.com/periplus-fleet/periplus/api/content"
 )
@@ -65,42 +65,17 @@ func Of(live *unstructured.Unstructured, id content.ObjectID, ignored []owned.Po
 	return extract
 }
 
-// HealthOf is kstatus' view of an object, but a Job is ready only once it completed: others wait for what it does.
+// HealthOf is a live object's health, as package health tells it.
 func HealthOf(live *unstructured.Unstructured) (Health, string) {
-	if live.GetKind() == "Job" && live.GroupVersionKind().Group == "batch" {
-		return jobHealth(live)
-	}
-	result, err := status.Compute(live)
-	if err != nil {
-		return Failed, "cannot compute health: " + err.Error()
-	}
+	result := health.Of(live)
 	switch result.Status {
-	case status.CurrentStatus:
-		return Ready, ""
-	case status.FailedStatus:
+	case health.Ready:
+		return Ready, result.Message
+	case health.Failed:
 		return Failed, result.Message
 	default:
 		return Progressing, result.Message
 	}
-}
-
-func jobHealth(live *unstructured.Unstructured) (Health, string) {
-	conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
-	for _, condition := range conditions {
-		condition, _ := condition.(map[string]any)
-		if condition["status"] != "True" {
-			continue
-		}
-		switch condition["type"] {
-		case "Complete":
-			return Ready, ""
-		case "Failed":
-			return Failed, fmt.Sprintf("Job failed: %v", condition["message"])
-		case "Suspended":
-			return Progressing, "Job is suspended"
-		}
-	}
-	return Progressing, "Job has not completed"
 }
 
 // older says that a was read before b. Versions of one resource are numbers that rise (guaranteed since Kubernetes 1.35,

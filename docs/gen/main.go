@@ -1,5 +1,5 @@
 // Command gen writes the generated pages of docs/reference: kinds from the CRDs, commands from the command trees, the API from
-// its OpenAPI document, policies from their METADATA. With -check it writes nothing and fails when a page is not fresh.
+// its OpenAPI document, policies and rules of health from their METADATA. With -check it writes nothing and fails when a page is not fresh.
 package main
 
 import (
@@ -40,7 +40,7 @@ func main() {
 
 func run(folder string, check bool) error {
 	var errs []error
-	for name, page := range map[string]func() (string, error){"kinds.md": kinds, "commands.md": commands, "api.md": api, "policy-library.md": policies} {
+	for name, page := range map[string]func() (string, error){"kinds.md": kinds, "commands.md": commands, "api.md": api, "policy-library.md": policies, "health.md": health} {
 		text, err := page()
 		if err != nil {
 			return err

@@ -39,3 +39,6 @@ func allowed(name string) bool {
 	return slices.Contains(allowedNames, name) ||
 		slices.ContainsFunc(allowedPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
+
+// Capabilities are what Rego may use in Periplus; read only.
+func Capabilities() *ast.Capabilities { return capabilities() }
