@@ -58,6 +58,8 @@ type Input struct {
 	// Wanted says whether the bundle's own assigned revision holds the object.
 	Wanted func(content.ObjectID) bool
 	Live   func(inventory.Record) Live
+	// Early says that the agent began moments ago: what it asked for in an earlier life may still come about.
+	Early bool
 	// Orphan: the objects stay and the records go.
 	Orphan bool
 	// Confirmed by a person as a whole.
@@ -180,6 +182,8 @@ func one(in Input, record inventory.Record) Decision {
 	switch {
 	case !live.Known:
 		return decide(Keep, "the cluster could not be asked about it")
+	case !live.Exists && !record.Settled() && in.Early:
+		return decide(Waiting, "was being made when the agent ended: it is looked for again")
 	case !live.Exists:
 		return decide(Forget, "it is gone")
 	case !record.Settled() && live.Owner == in.Bundle:

@@ -110,6 +110,30 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// What a killed agent asked for may come about after the next one has looked: it is not forgotten at once.
+func TestWhatMayStillComeAboutIsNotForgotten(t *testing.T) {
+	for name, c := range map[string]struct {
+		reason string
+		early  bool
+		uid    string
+		want   prune.Verdict
+	}{
+		"Early":   {"it was being made", true, "", prune.Waiting},
+		"Later":   {"it did not come about", false, "", prune.Forget},
+		"Settled": {"it was there, and is gone", true, "uid-o", prune.Forget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			absent := record("o", 0)
+			absent.UID = c.uid
+			plan := prune.Decide(prune.Input{Bundle: bundle, Early: c.early, Records: []inventory.Record{absent}, Wanted: func(content.ObjectID) bool { return false },
+				Assigned: func(content.ObjectID) (string, bool) { return "", false }, Live: func(inventory.Record) prune.Live { return prune.Live{Known: true} }})
+			if got := plan.Decisions[0].Verdict; got != c.want {
+				t.Errorf("%s: got %s, want %s", c.reason, got, c.want)
+			}
+		})
+	}
+}
+
 func TestHoldNamesWhatIsHeld(t *testing.T) {
 	decide := func(names ...string) prune.Plan {
 		in := prune.Input{Bundle: bundle, Budget: prune.Budget{Set: true},

@@ -30,6 +30,8 @@ const (
 	workers = 8
 	// syncTimeout bounds the wait for the first look at what is managed; what is not known then is asked for by name.
 	syncTimeout = 30 * time.Second
+	// afterlife is how long the API server may work on what an agent asked that was killed since.
+	afterlife = 3 * time.Second
 )
 
 // Desired is the accepted set with its content.
@@ -73,6 +75,9 @@ type Reconciler struct {
 	// limiter bounds the applies that are made at once, over all bundles.
 	limiter *pace.Limiter
 
+	// began is when Run was called.
+	began time.Time
+
 	mu      sync.Mutex
 	set     desired.Set
 	index   *index
@@ -91,6 +96,7 @@ func New(config Config) *Reconciler {
 func (r *Reconciler) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.began = time.Now()
 	r.config.Cluster.Hear(r.heard)
 	tracker := observe.New(ctx, r.config.Cluster, r.config.Log, r.queue.Add)
 	tracker.Recovered = r.recovered

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
@@ -89,6 +91,14 @@ func (p *pass) carryOut(ctx context.Context, in prune.Input) {
 	confirmed := p.b.takeConfirmation()
 	for progress := true; progress && ctx.Err() == nil; {
 		in.Records = p.inv.Sorted()
+		if left := afterlife - time.Since(p.r.began); left > 0 {
+			in.Early = true
+			if slices.ContainsFunc(in.Records, func(record inventory.Record) bool { return !record.Settled() && !in.Wanted(record.ObjectID) }) {
+				p.soon(left)
+			}
+		} else {
+			in.Early = false
+		}
 		going := map[content.ObjectID]bool{}
 		for _, record := range in.Records {
 			going[record.ObjectID] = !in.Wanted(record.ObjectID) && !record.Keep

@@ -13,7 +13,7 @@ import (
 
 // pointsByDefault is how many times an agent is killed; PERIPLUS_FAULT_POINTS says another number, PERIPLUS_FAULT_SEED repeats
 // a run.
-const pointsByDefault = 40
+const pointsByDefault = 12
 
 // onTheWay is how long the API server works on what a killed agent asked of it, at most.
 const onTheWay = 300 * time.Millisecond
