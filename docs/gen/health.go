@@ -19,7 +19,8 @@ message says which rule failed.
 
 ## Rules of your own
 
-The agent reads the *.rego files of the folder that --health-rules names. A rule of yours wins over the one that ships for the same kind; a
+Give them to the agent by the value healthRules of its chart, a file by its name; it reads the *.rego files of the folder that
+--health-rules names. A rule of yours wins over the one that ships for the same kind; a
 file that is broken is left out, its file and line are in the agent's log, and the others work. A rule may call the same built-in functions
 as a policy, and has a second. Its input is the live object:
 
