@@ -151,6 +151,14 @@ func Run(ctx context.Context, config Config) error {
 
 	tasks, ctx := errgroup.WithContext(ctx)
 	tasks.Go(func() error { return reconciler.Run(ctx) })
+	tasks.Go(func() error {
+		select {
+		case <-secrets.Lost():
+			return secrets.Why()
+		case <-ctx.Done():
+			return nil
+		}
+	})
 	tasks.Go(func() error { return enforced.run(ctx, cluster, self, mapper, hub) })
 	tasks.Go(func() error { return connect(ctx, identified, hub) })
 	tasks.Go(func() error { return identified.Run(ctx) })

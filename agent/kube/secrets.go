@@ -2,8 +2,12 @@ package kube
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,6 +26,86 @@ const PartLabel = "fleet.periplus.dev/part"
 type Secrets struct {
 	rest      rest.Interface
 	namespace string
+
+	mu    sync.Mutex
+	known map[string]seen
+	// lost is closed once another agent was found to write here, and why says so.
+	lost chan struct{}
+	why  error
+}
+
+// seen is a Secret as it was read or written last, and what was tried to be written since.
+type seen struct {
+	version     string
+	data, tried [sha256.Size]byte
+}
+
+// OtherAgentError says that another agent writes the state of this cluster.
+type OtherAgentError struct{ Secret string }
+
+func (e *OtherAgentError) Error() string {
+	return fmt.Sprintf("another agent wrote Secret %q, which holds this agent's state: two agents must not run in one namespace of a cluster; this one ends, and reads anew when it starts again", e.Secret)
+}
+
+// Lost is closed once another agent was found to write here; then Why says so.
+func (s *Secrets) Lost() <-chan struct{} { return s.lost }
+
+// Why says what closed Lost.
+func (s *Secrets) Why() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.why
+}
+
+func (s *Secrets) lose(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		s.why = why
+		close(s.lost)
+	}
+}
+
+func (s *Secrets) learn(secret *corev1.Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[secret.Name] = seen{version: secret.ResourceVersion, data: sumOf(secret), tried: s.known[secret.Name].tried}
+}
+
+func (s *Secrets) trying(secret *corev1.Secret) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.known[secret.Name]
+	one.tried = sumOf(secret)
+	s.known[secret.Name] = one
+}
+
+func (s *Secrets) version(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[name].version
+}
+
+// ours says whether a Secret holds what this agent knows of, or tried to write, and learns its version then.
+func (s *Secrets) ours(live *corev1.Secret) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one, sum := s.known[live.Name], sumOf(live)
+	if sum != one.data && sum != one.tried {
+		return false
+	}
+	one.version, one.data = live.ResourceVersion, sum
+	s.known[live.Name] = one
+	return true
+}
+
+func sumOf(secret *corev1.Secret) [sha256.Size]byte {
+	sum := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(secret.Data)) {
+		fmt.Fprintf(sum, "%d:%s%d:", len(key), key, len(secret.Data[key]))
+		sum.Write(secret.Data[key])
+	}
+	return [sha256.Size]byte(sum.Sum(nil))
 }
 
 // Secrets of the agent's own namespace, as itself. They travel as protobuf: binary data is not blown up to base64.
@@ -41,7 +125,7 @@ func (c *Cluster) Secrets() (*Secrets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot make client for Secrets: %w", err)
 	}
-	return &Secrets{rest: client, namespace: c.namespace}, nil
+	return &Secrets{rest: client, namespace: c.namespace, known: map[string]seen{}, lost: make(chan struct{})}, nil
 }
 
 // Get one Secret.
@@ -50,6 +134,9 @@ func (s *Secrets) Get(ctx context.Context, name string) (*corev1.Secret, error) 
 	defer cancel()
 	secret := &corev1.Secret{}
 	err := s.rest.Get().Namespace(s.namespace).Resource("secrets").Name(name).Do(ctx).Into(secret)
+	if err == nil {
+		s.learn(secret)
+	}
 	return secret, err
 }
 
@@ -104,6 +191,9 @@ func (s *Secrets) List(ctx context.Context, part string) ([]corev1.Secret, error
 	defer cancel()
 	list := &corev1.SecretList{}
 	err := s.rest.Get().Namespace(s.namespace).Resource("secrets").Param("labelSelector", PartLabel+"="+part).Do(ctx).Into(list)
+	for i := range list.Items {
+		s.learn(&list.Items[i])
+	}
 	return list.Items, err
 }
 
@@ -134,27 +224,47 @@ func (s *Secrets) Create(ctx context.Context, secret *corev1.Secret) error {
 	return err
 }
 
-// Put writes a Secret, which exists as far as the caller knows; if that is wrong it is written all the same. The agent
-// is the only writer of its Secrets, so the last word counts.
+// Put writes a Secret, which exists as far as the caller knows; if that is wrong it is written all the same. The agent is the
+// only writer of its Secrets: one that another agent wrote since this one read or wrote it is an *OtherAgentError.
 func (s *Secrets) Put(ctx context.Context, secret *corev1.Secret, exists bool) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	create := func() error {
-		return s.rest.Post().Namespace(s.namespace).Resource("secrets").Param("fieldManager", FieldManager).Body(secret).Do(ctx).Error()
-	}
-	update := func() error {
-		return s.rest.Put().Namespace(s.namespace).Resource("secrets").Name(secret.Name).Param("fieldManager", FieldManager).Body(secret).Do(ctx).Error()
-	}
-	if exists {
-		if err := update(); !apierrors.IsNotFound(err) {
+	s.trying(secret)
+	if !exists {
+		if err := s.write(ctx, s.rest.Post(), secret); !apierrors.IsAlreadyExists(err) {
 			return err
 		}
-		return create()
 	}
-	if err := create(); !apierrors.IsAlreadyExists(err) {
-		return err
+	for {
+		secret.ResourceVersion = s.version(secret.Name)
+		err := s.write(ctx, s.rest.Put().Name(secret.Name), secret)
+		switch {
+		case apierrors.IsNotFound(err):
+			secret.ResourceVersion = ""
+			return s.write(ctx, s.rest.Post(), secret)
+		case !apierrors.IsConflict(err):
+			return err
+		}
+		// It may be what this agent wrote itself, of which the answer was lost, or a change of marks alone.
+		live := &corev1.Secret{}
+		if err := s.rest.Get().Namespace(s.namespace).Resource("secrets").Name(secret.Name).Do(ctx).Into(live); err != nil {
+			return err
+		}
+		if !s.ours(live) {
+			err := &OtherAgentError{Secret: secret.Name}
+			s.lose(err)
+			return err
+		}
 	}
-	return update()
+}
+
+func (s *Secrets) write(ctx context.Context, request *rest.Request, secret *corev1.Secret) error {
+	after := &corev1.Secret{}
+	err := request.Namespace(s.namespace).Resource("secrets").Param("fieldManager", FieldManager).Body(secret).Do(ctx).Into(after)
+	if err == nil {
+		s.learn(after)
+	}
+	return err
 }
 
 // Delete removes a Secret; one that is gone is no error.
@@ -162,6 +272,9 @@ func (s *Secrets) Delete(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	err := s.rest.Delete().Namespace(s.namespace).Resource("secrets").Name(name).Do(ctx).Error()
+	s.mu.Lock()
+	delete(s.known, name)
+	s.mu.Unlock()
 	if apierrors.IsNotFound(err) {
 		return nil
 	}
