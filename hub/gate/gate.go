@@ -137,21 +137,29 @@ type reviewed struct {
 }
 
 func (g *Gate) review(ctx context.Context, reviewer *engine.Reviewer, item content.Item, blob []byte, namespace string, namespaces map[string]map[string]any) (reviewed, error) {
-	object, err := decode(item, blob)
+	prepared, err := prepare(item, blob, namespace, namespaces)
 	if err != nil {
 		return reviewed{}, err
 	}
-	prepare := engine.Prepare
-	if item.Digest.Secret() {
-		prepare = engine.PrepareSecret
-	}
-	prepared, err := prepare(object, namespace)
-	if err != nil {
-		return reviewed{}, err
-	}
-	prepared.InNamespace(namespaces[prepared.ID.Namespace])
 	findings, err := reviewer.Review(ctx, prepared, string(item.Digest), g.cache)
 	return reviewed{id: prepared.ID, findings: findings}, err
+}
+
+// prepare an object of a revision for review.
+func prepare(item content.Item, blob []byte, namespace string, namespaces map[string]map[string]any) (*engine.Object, error) {
+	object, err := decode(item, blob)
+	if err != nil {
+		return nil, err
+	}
+	convert := engine.Prepare
+	if item.Digest.Secret() {
+		convert = engine.PrepareSecret
+	}
+	prepared, err := convert(object, namespace)
+	if err == nil {
+		prepared.InNamespace(namespaces[prepared.ID.Namespace])
+	}
+	return prepared, err
 }
 
 func decode(item content.Item, blob []byte) (map[string]any, error) {

@@ -74,15 +74,7 @@ func Check(ctx context.Context, f *offline.Fleet, deliveries []offline.Delivery,
 	}
 	gates := gate.New(gate.Config{})
 	for _, d := range deliveries {
-		verdict, err := gates.Check(ctx, gate.Request{Snapshot: policies, Cluster: gate.Cluster(d.Cluster), Bundle: d.Bundle.Key, Commit: f.Commit,
-			Manifest: d.Variant.Manifest, Now: now, Point: engine.PointCommit,
-			Load: func(_ context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
-				out := make(map[content.Digest][]byte, len(digests))
-				for _, digest := range digests {
-					out[digest] = d.Variant.Judged(digest)
-				}
-				return out, nil
-			}})
+		verdict, err := gates.Check(ctx, request(f, policies, d, now))
 		if err != nil {
 			return nil, err
 		}
@@ -94,6 +86,43 @@ func Check(ctx context.Context, f *offline.Fleet, deliveries []offline.Delivery,
 	report.Findings = merged.findings
 	slices.SortStableFunc(report.Findings, compare)
 	return report, nil
+}
+
+// request asks the gate about a delivery, at the point commit.
+func request(f *offline.Fleet, policies *engine.Snapshot, d offline.Delivery, now time.Time) gate.Request {
+	return gate.Request{Snapshot: policies, Cluster: gate.Cluster(d.Cluster), Bundle: d.Bundle.Key, Commit: f.Commit,
+		Manifest: d.Variant.Manifest, Now: now, Point: engine.PointCommit,
+		Load: func(_ context.Context, digests []content.Digest) (map[content.Digest][]byte, error) {
+			out := make(map[content.Digest][]byte, len(digests))
+			for _, digest := range digests {
+				out[digest] = d.Variant.Judged(digest)
+			}
+			return out, nil
+		}}
+}
+
+// Explained is an object of a bundle on a cluster, and what every policy has to do with it.
+type Explained struct {
+	gate.Explained
+	Bundle, Cluster string
+}
+
+// Explain says of the chosen objects what Check would say at a point, and why.
+func Explain(ctx context.Context, f *offline.Fleet, deliveries []offline.Delivery, point string, chosen func(content.ObjectID) bool, now time.Time) ([]Explained, error) {
+	policies, _ := engine.Load(gate.Source(f.Policies), nil)
+	var out []Explained
+	for _, d := range deliveries {
+		asked := request(f, policies, d, now)
+		asked.Point = point
+		explained, err := gate.Explain(ctx, asked, chosen)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range explained {
+			out = append(out, Explained{Explained: one, Bundle: offline.Name(d.Bundle), Cluster: d.Cluster.Name})
+		}
+	}
+	return out, nil
 }
 
 // merging makes one finding of what is said of the same object on many clusters.

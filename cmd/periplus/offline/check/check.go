@@ -18,6 +18,7 @@ import (
 	"github.com/periplus-fleet/periplus/hub/offline"
 	"github.com/periplus-fleet/periplus/hub/offline/place"
 	"github.com/periplus-fleet/periplus/hub/offline/verdict"
+	"github.com/periplus-fleet/periplus/policies/engine"
 )
 
 type options struct {
@@ -26,6 +27,8 @@ type options struct {
 	bundles   []string
 	clusters  []string
 	format    string
+	explain   string
+	point     string
 	namespace string
 }
 
@@ -40,11 +43,16 @@ func Command(env client.Env, now func() time.Time) *cobra.Command {
 policies at the point commit, by the hub's own code. It prints each finding with the file and line that the object comes from,
 once for all clusters that it is the same on. Declared clusters, classes and templates are asked about too.
 
+With --explain it says of one object, on each cluster, what every policy has to do with it: which are asked and why the others are not,
+which rule fires, with which action and parameters, and what set them.
+
 Exit codes: 0 nothing is denied, 1 something is denied, refused or cannot be rendered, 2 wrong usage.`,
 		Example: `  periplus check
   periplus check bundles/shop -c prod-eu
   periplus check -o sarif > check.sarif
-  periplus check --commit HEAD -o junit`,
+  periplus check --commit HEAD -o junit
+  periplus check --explain Deployment/cart -c prod-eu
+  periplus check --explain shop/cart --point admission`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.folder, o.namespace = ".", env.Options.Namespace
 			if len(args) > 0 {
@@ -60,6 +68,8 @@ Exit codes: 0 nothing is denied, 1 something is denied, refused or cannot be ren
 	flags.StringArrayVar(&o.bundles, "bundle", nil, "only this bundle (repeatable)")
 	flags.StringArrayVarP(&o.clusters, "cluster", "c", nil, "only this cluster (repeatable)")
 	flags.StringVarP(&o.format, "output", "o", "table", "table, json, sarif or junit")
+	flags.StringVar(&o.explain, "explain", "", "say of this object (`kind/name, namespace/name or name`) what every policy has to do with it")
+	flags.StringVar(&o.point, "point", engine.PointCommit, "with --explain: the `point` at which policies are asked: commit, gate, admission or audit")
 	o.Bind(cmd)
 	folder := func(_ *cobra.Command, args []string) string {
 		if len(args) > 0 {
@@ -102,6 +112,9 @@ func (o options) run(cmd *cobra.Command, now time.Time) error {
 	result, err := stages.Render(cmd.Context(), w.Fleet, pairs, nil)
 	if err != nil {
 		return err
+	}
+	if o.explain != "" {
+		return o.explained(cmd, w, result, now)
 	}
 	whole := selection.Below == "" && len(selection.Bundles)+len(selection.Clusters) == 0
 	report, err := verdict.Check(cmd.Context(), w.Fleet, result.Deliveries, whole, now)

@@ -132,3 +132,28 @@ func TestJUnitAndJSON(t *testing.T) {
 		t.Errorf("unexpected JSON (%v): %s", err, out)
 	}
 }
+
+// One object is explained on each cluster: what fires there, and why the rest is not asked.
+func TestExplain(t *testing.T) {
+	folder := repo(t, "1")
+	out, messages, code := run(t, folder, "--explain", "ConfigMap/a", "-c", "eu-1")
+	for _, want := range []string{"ConfigMap apps/a of bundle a on eu-1 (bundles/a/map.yaml:2), at commit",
+		"keys\tfail\t-\tdeny (itself)\tno x\tpolicies/keys.rego:8\n",
+		"sizes\tnot asked\t-\twarn (itself)\tit is about FleetCluster.fleet.periplus.dev, not about ConfigMap\t-\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("want %q in %q (%s)", want, out, messages)
+		}
+	}
+	if code != 0 {
+		t.Errorf("explaining is no verdict: exit code %d", code)
+	}
+	if out, _, _ := run(t, folder, "--explain", "a", "-c", "dev", "-o", "json"); !strings.Contains(out, `"findings": []`) {
+		t.Errorf("on another cluster it passes: %s", out)
+	}
+	if _, _, code := run(t, folder, "--explain", "b"); code != 1 {
+		t.Errorf("an object that nobody makes is a mistake: exit code %d", code)
+	}
+	if _, _, code := run(t, folder, "--explain", "a", "--point", "never"); code != 2 {
+		t.Errorf("a point that is none is wrong usage: exit code %d", code)
+	}
+}
