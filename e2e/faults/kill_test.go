@@ -15,6 +15,9 @@ import (
 // a run.
 const pointsByDefault = 12
 
+// thorough says that all is asked for, as make faults does.
+func thorough() bool { return os.Getenv("PERIPLUS_FAULT_POINTS") != "" }
+
 // onTheWay is how long the API server works on what a killed agent asked of it, at most.
 const onTheWay = 300 * time.Millisecond
 

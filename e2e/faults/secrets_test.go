@@ -53,6 +53,9 @@ func TestSpoiltSecretsAreHadAgainFromTheHub(t *testing.T) {
 	w.settle()
 	for part, kept := range parts {
 		for name, damage := range damages {
+			if !thorough() && (name == "RandomBytes" || name == "Empty") {
+				continue
+			}
 			t.Run(part+"/"+name, func(t *testing.T) {
 				w := w.with(t)
 				before := w.live()
@@ -77,6 +80,9 @@ func TestSpoiltSecretsAreHadAgainFromTheHub(t *testing.T) {
 				w.same(before, w.live())
 			})
 		}
+		// Content that nobody asked for was not missed yet: with a hub, it is had again when it is.
+		w.change("apart-000", "drifted")
+		w.becomes("apart-000", "one")
 		w.Hub.Leave()
 		w.restart()
 		w.change("apart-000", "drifted")

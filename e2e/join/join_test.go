@@ -56,7 +56,7 @@ func TestAnExistingClusterJoins(t *testing.T) {
 	_, err = w.periplus("cluster", "revoke", "edge")
 	w.must(err)
 	w.connected(false, 25*time.Second)
-	w.says(log, "this agent has to join again", "the join token is not known")
+	w.says(log, "the hub does not let this agent in", "the join token is not known")
 	w.connected(false, time.Second)
 	w.commit("fourth")
 
