@@ -159,7 +159,7 @@ func Run(ctx context.Context, config Config) error {
 			return nil
 		}
 	})
-	tasks.Go(func() error { return enforced.run(ctx, cluster, self, mapper, hub) })
+	tasks.Go(func() error { return enforced.run(ctx, self, hub) })
 	tasks.Go(func() error { return connect(ctx, identified, hub) })
 	tasks.Go(func() error { return identified.Run(ctx) })
 	tasks.Go(func() error { keyring.Follow(ctx, reconciler.KeysChanged); return nil })

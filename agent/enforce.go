@@ -113,16 +113,14 @@ type enforcement struct {
 	config  Config
 	secrets *kube.Secrets
 	loader  *policy.Loader
-	desired policy.Desired
 
 	registration *admission.Registration
-	server       *admission.Server
 	auditor      *audit.Auditor
 	told         decided
 }
 
 func openEnforcement(ctx context.Context, config Config, store policy.Desired, secrets *kube.Secrets) (*enforcement, error) {
-	e := &enforcement{config: config, secrets: secrets, desired: store}
+	e := &enforcement{config: config, secrets: secrets}
 	var err error
 	e.loader, err = policy.Open(ctx, policy.Config{Desired: store, Secrets: secrets, Key: config.Policy.Key, Log: config.Log})
 	return e, err
@@ -155,7 +153,7 @@ func (e *enforcement) served() {
 }
 
 // run evaluates until ctx ends. Without points it only carries out what removes policies.
-func (e *enforcement) run(ctx context.Context, cluster *kube.Cluster, self *kube.Client, mapper *kube.Mapper, hub *link.Client) error {
+func (e *enforcement) run(ctx context.Context, self *kube.Client, hub *link.Client) error {
 	tasks, ctx := errgroup.WithContext(ctx)
 	var users []func(policy.InForce)
 	if e.config.Policy.at(engine.PointAdmission) {
@@ -185,16 +183,16 @@ func (e *enforcement) admit(ctx context.Context, tasks *errgroup.Group, self *ku
 	if config.Address == "" {
 		return func(inForce policy.InForce) { e.registration.Use(inForce.Snapshot) }
 	}
-	e.server = admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespaces: &policy.Namespaces{Client: self}, Log: e.config.Log,
+	server := admission.NewServer(admission.Config{Certificate: certificates.Certificate, Namespaces: &policy.Namespaces{Client: self}, Log: e.config.Log,
 		Found: func(results []admission.Result) {
 			if fresh := e.told.fresh(results, time.Now()); len(fresh) > 0 {
 				hub.ReportPolicy(decisions(fresh))
 			}
 		}})
-	tasks.Go(func() error { return answer(ctx, config.Address, e.server, e.config.Log) })
+	tasks.Go(func() error { return answer(ctx, config.Address, server, e.config.Log) })
 	return func(inForce policy.InForce) {
 		// Who answers first: a registration must not come before.
-		e.server.Use(inForce)
+		server.Use(inForce)
 		e.registration.Use(inForce.Snapshot)
 	}
 }

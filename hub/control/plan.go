@@ -203,6 +203,13 @@ func (w *planning) roll(ctx context.Context, bundle plannedBundle, cluster targe
 		}
 	}
 	change := decide(w.in, key, bundle.BundleDecl, result, current, cluster.Name)
+	if before, known := w.outcomes.of[key]; known && result.reason == "" && !slices.Equal(before.results, result.results) {
+		// Policies say something else, though nothing moves for it.
+		if change == nil {
+			change = &store.Change{ClusterUID: key.cluster, Bundle: key.bundle}
+		}
+		change.Results = &result.results
+	}
 	if result.reason == "" && (change != nil && change.Assigned != nil || rollout.Same(result.target, current.Assigned)) {
 		result.runs = result.base
 	}

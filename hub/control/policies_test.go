@@ -3,6 +3,7 @@ package control
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"slices"
 	"strings"
 	"testing"
 
@@ -92,5 +93,40 @@ func TestPoliciesAreSpread(t *testing.T) {
 	f.plan()
 	if after := f.policies(); after["c1"].Tombstone == nil {
 		t.Errorf("so do all when there are none: %+v", after)
+	}
+}
+
+// What policies say is kept as they say it now, also where nothing moves for it.
+func TestWarningsFollowPolicies(t *testing.T) {
+	f := small(t)
+	results := func() (said []string) {
+		page, err := f.store.ListPolicyResults(f.Context(), store.Query{Namespaces: []string{"fleet"}, Limit: 100, Filter: map[string]string{"cluster": "c3"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range page.Items {
+			said = append(said, string(row.Bundle)+" "+row.Result+" "+row.Message)
+		}
+		slices.Sort(said)
+		return said
+	}
+	warn := "# METADATA\n# custom:\n#   input: periplus\n#   kinds: [ConfigMap]\n#   action: warn\npackage w\n\ndeny contains \"mind it\"\n"
+	f.commit(map[string]string{"policies/w.rego": warn})
+	f.plan()
+	if got := results(); !slices.Equal(got, []string{"fleet/all warn mind it", "fleet/dev warn mind it"}) {
+		t.Errorf("a policy that came warns: %q", got)
+	}
+	f.commit(map[string]string{"policies/w.rego": strings.Replace(warn, "mind it", "look out", 1)})
+	f.plan()
+	if got := results(); !slices.Equal(got, []string{"fleet/all warn look out", "fleet/dev warn look out"}) {
+		t.Errorf("one that changed says the new words: %q", got)
+	}
+	if work := f.worked(func() { f.plan() }); work.Changes != 0 {
+		t.Errorf("the same again writes %d rows", work.Changes)
+	}
+	f.commit(map[string]string{"policies/w.rego": ""})
+	f.plan()
+	if got := results(); len(got) != 0 {
+		t.Errorf("one that went says nothing: %q", got)
 	}
 }
